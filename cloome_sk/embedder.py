@@ -1,0 +1,505 @@
+"""CloomeEmbedder: learn one space for phenotypes and molecules from pairs in a table."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pandas as pd
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    _fit_context,
+    clone,
+)
+from sklearn.utils import check_array, check_random_state
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from cloome_sk._device import resolve_device
+from cloome_sk._pairs import positive_groups
+from cloome_sk._tables import metadata_columns, profile_columns, shown
+from cloome_sk.encoders import MoleculeEncoder, ProfileEncoder
+from cloome_sk.encoders.base import Encoder, Inputs
+from cloome_sk.preprocessing.controls import find_controls
+
+if TYPE_CHECKING:
+    from cloome_sk.networks import DualEncoder
+
+
+class CloomeEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """Embed phenotypes and molecules in one space, learned from matching pairs.
+
+    Each row of X is one sample (a site, a well or a cell) and holds a pair: the phenotype in its
+    feature columns, the molecule the cells were treated with in its SMILES column. Two encoders
+    are trained so that the embeddings of matching pairs lie close (CLOOME [1]_).
+
+    Parameters
+    ----------
+    phenotype : "auto" or encoder, default="auto"
+        The phenotype side. "auto" takes CellProfiler-named columns (``Cells_``, ``Cytoplasm_``,
+        ``Nuclei_``) with a default `ProfileEncoder`.
+    molecule : encoder or None, default=None
+        The molecule side. None is a default `MoleculeEncoder`: a Morgan fingerprint of the
+        column named ``smiles``.
+    objective : {"infonce", "infoloob"}, default="infonce"
+        InfoNCE as in CLIP and in CLOOME's retrieval model, or InfoLOOB over Hopfield-retrieved
+        embeddings as in CLOOB.
+    output : {"phenotype", "molecule", "both"}, default="phenotype"
+        What `transform` gives.
+    n_components : int, default=512
+        Size of the embedding of one modality.
+    inv_tau : float, default=14.3
+        Inverse temperature, or its start where it is learned; in [1, 100].
+    learn_inv_tau : {"auto", True, False}, default="auto"
+        Whether the inverse temperature is trained. "auto" trains it for InfoNCE. InfoLOOB has no
+        lower bound in it, so True is an error there.
+    beta : float or None, default=14.3
+        Inverse temperature of the Hopfield retrieval of InfoLOOB; None leaves the retrieval out.
+        Without effect for InfoNCE.
+    lr : float, default=1e-3
+        Learning rate of AdamW (the highest one, under a schedule).
+    weight_decay : float, default=0.1
+        Weight decay of AdamW; biases, norms and the temperature are not decayed.
+    schedule : {"one-cycle", None}, default="one-cycle"
+        Learning rate over the fit: one cycle up and down, or constant.
+    batch_size : int, default=256
+        Pairs in a batch (>= 2). Other pairs of the batch are the negatives, so this changes the
+        objective, not only the speed. Batches of an epoch are of almost equal size.
+    max_epochs : int, default=70
+        How often each pair is seen (>= 1).
+    positives : "molecule", "pair", str or list of str, default="molecule"
+        Which pairs of a batch count as matching. "molecule": all pairs of one molecule
+        (`cloome_sk.molecules.molecule_key`); "pair": each row's own pair alone, so replicates
+        are negatives of each other, as in the paper; or a list of columns that must agree, in
+        which "molecule" stands for the molecule: ``["molecule", "Metadata_conc_uM"]``.
+    controls : "auto", (column, value or values) or None, default="auto"
+        Rows of negative controls, which are no training pairs. "auto" knows the habits of the
+        field, such as ``negcon`` in ``Metadata_control_type``; see `controls_` for what it took.
+    device : str, default="auto"
+        "auto" takes a CUDA device where there is one, else the CPU; or any torch device.
+    random_state : int, RandomState or None, default=None
+        Seed of weights, batches and dropout. The same seed gives the same result, to the bit, on
+        one machine with the same number of torch threads.
+    verbose : int, default=0
+        Above 0: say which rows are controls, and show a progress bar.
+
+    Attributes
+    ----------
+    phenotype_, molecule_ : encoder
+        The fitted encoders.
+    state_ : dict of str to ndarray
+        The trained weights.
+    inv_tau_ : float
+        The inverse temperature after training.
+    controls_ : ControlRows
+        Which rows were taken for negative controls; its text says so in words.
+    n_pairs_ : int
+        Number of training pairs.
+    molecules_seen_ : ndarray of object
+        Sorted keys (`molecule_key`) of the training molecules: what may not stand in a test set
+        of unseen molecules.
+    history_ : DataFrame
+        Mean objective and inverse temperature of each epoch.
+    n_features_in_ : int
+        Number of columns of X in `fit`.
+    feature_names_in_ : ndarray of str
+        Names of the columns of X in `fit`, where all are strings.
+
+    See Also
+    --------
+    CrossModalRetriever : Query one modality with the other.
+    ZeroShotMoAClassifier : Name classes from a few references.
+    cloome_sk.preprocessing.ControlNormalizer : Remove plate effects before this.
+
+    Notes
+    -----
+    `fit` ignores y, which stays free for the user's labels. In a `Pipeline` inside
+    `cross_val_score` the encoder is trained again in every fold; ``memory=`` on the pipeline
+    keeps those trainings, and `sklearn.frozen.FrozenEstimator` keeps one. A frozen encoder that
+    saw the molecules it is scored on makes the score transductive.
+
+    Columns chosen by name are found by name, wherever they stand, and other columns do not
+    matter. Columns chosen by position need the table of `fit`, in its order.
+
+    References
+    ----------
+    .. [1] Sanchez-Fernandez, Rumetshofer, Hochreiter & Klambauer, "CLOOME: contrastive learning
+       unlocks bioimaging databases for queries with chemical structures", Nat Commun 14:7339
+       (2023).
+
+    Examples
+    --------
+    >>> from cloome_sk import CloomeEmbedder
+    >>> from cloome_sk.datasets import make_profiles
+    >>> X = make_profiles(n_compounds=24, random_state=0)  # simulated
+    >>> embedder = CloomeEmbedder(n_components=16, max_epochs=2, random_state=0).fit(X)
+    >>> embedder.transform(X).shape == (len(X), 16)
+    True
+    >>> embedder.embed_molecules(["CCO", "c1ccccc1"]).shape
+    (2, 16)
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "phenotype": [StrOptions({"auto"}), HasMethods(["inputs", "network"])],
+        "molecule": [HasMethods(["inputs", "network"]), None],
+        "objective": [StrOptions({"infonce", "infoloob"})],
+        "output": [StrOptions({"phenotype", "molecule", "both"})],
+        "n_components": [Interval(Integral, 1, None, closed="left")],
+        "inv_tau": [Interval(Real, 1, 100, closed="both")],
+        "learn_inv_tau": [StrOptions({"auto"}), "boolean"],
+        "beta": [Interval(Real, 0, None, closed="neither"), None],
+        "lr": [Interval(Real, 0, None, closed="neither")],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "schedule": [StrOptions({"one-cycle"}), None],
+        "batch_size": [Interval(Integral, 2, None, closed="left")],
+        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "positives": [str, list, tuple],
+        "controls": [StrOptions({"auto"}), tuple, None],
+        "device": [str],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        phenotype: Any = "auto",
+        molecule: Any = None,
+        *,
+        objective: str = "infonce",
+        output: str = "phenotype",
+        n_components: int = 512,
+        inv_tau: float = 14.3,
+        learn_inv_tau: str | bool = "auto",
+        beta: float | None = 14.3,
+        lr: float = 1e-3,
+        weight_decay: float = 0.1,
+        schedule: str | None = "one-cycle",
+        batch_size: int = 256,
+        max_epochs: int = 70,
+        positives: str | list[str] | tuple[str, ...] = "molecule",
+        controls: Any = "auto",
+        device: str = "auto",
+        random_state: Any = None,
+        verbose: int = 0,
+    ) -> None:
+        self.phenotype = phenotype
+        self.molecule = molecule
+        self.objective = objective
+        self.output = output
+        self.n_components = n_components
+        self.inv_tau = inv_tau
+        self.learn_inv_tau = learn_inv_tau
+        self.beta = beta
+        self.lr = lr
+        self.weight_decay = weight_decay
+        self.schedule = schedule
+        self.batch_size = batch_size
+        self.max_epochs = max_epochs
+        self.positives = positives
+        self.controls = controls
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    # ------------------------------------------------------------------ fit
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X: pd.DataFrame | np.ndarray, y: Any = None) -> CloomeEmbedder:
+        """Train both encoders on the pairs in the rows of X.
+
+        Parameters
+        ----------
+        X : DataFrame or ndarray, shape (n_samples, n_features)
+            One row a sample. Control rows may be among them; they are not trained on.
+        y : object, optional
+            Ignored.
+
+        Returns
+        -------
+        CloomeEmbedder
+            Itself.
+
+        Raises
+        ------
+        ValueError
+            For missing columns, values that are not finite, structures that cannot be read,
+            fewer than two pairs or two molecules, or parameters out of range.
+        FloatingPointError
+            If the objective stops being finite.
+        """
+        if self.learn_inv_tau is True and self.objective == "infoloob":
+            raise ValueError(
+                'learn_inv_tau=True does not go with objective="infoloob": that objective has no '
+                'lower bound in the temperature. Use learn_inv_tau="auto" or False.'
+            )
+        X = self._validated(X, reset=True)
+        controls = find_controls(X, self.controls)
+        if self.verbose:
+            print(f"CloomeEmbedder: {controls}")
+        treated = np.flatnonzero(~controls.mask)
+        _check_enough(len(treated), len(X), controls)
+        phenotype = self._phenotype_encoder(X)
+        molecule = MoleculeEncoder() if self.molecule is None else clone(self.molecule)
+        molecule.fit(X, treated)
+        molecule_inputs = molecule.inputs(X)
+        rows = treated[molecule_inputs.index[treated] >= 0]
+        _check_enough(len(rows), len(X), controls)
+        keys = molecule.keys(X, rows)
+        groups = positive_groups(X, rows, keys, self.positives)
+        phenotype_inputs = phenotype.fit(X, rows).inputs(X)
+        state, history = self._train(
+            phenotype, molecule, phenotype_inputs.take(rows), molecule_inputs.take(rows), groups
+        )
+        self.phenotype_, self.molecule_ = phenotype, molecule
+        self.controls_ = controls
+        self.n_pairs_ = len(rows)
+        self.molecules_seen_ = np.unique(keys)
+        self.n_components_ = int(self.n_components)
+        self.state_ = state
+        self.inv_tau_ = math.exp(state["log_inv_tau"])
+        self._history = history
+        self.__dict__.pop("_network", None)
+        self._ready_network()
+        return self
+
+    def _phenotype_encoder(self, X: Any) -> Encoder:
+        if not isinstance(self.phenotype, str):
+            return clone(self.phenotype)
+        if isinstance(X, pd.DataFrame) and profile_columns(X):
+            return ProfileEncoder()
+        seen = (
+            f"columns seen: {shown(metadata_columns(X))}"
+            if isinstance(X, pd.DataFrame)
+            else "X is an array without column names"
+        )
+        raise ValueError(
+            'phenotype="auto" looks for columns named as CellProfiler does (Cells_, Cytoplasm_, '
+            f"Nuclei_) and found none; {seen}. Say which columns hold the phenotype: "
+            "CloomeEmbedder(phenotype=ProfileEncoder(columns=...))."
+        )
+
+    def _train(
+        self,
+        phenotype: Encoder,
+        molecule: Encoder,
+        phenotype_inputs: Inputs,
+        molecule_inputs: Inputs,
+        groups: np.ndarray,
+    ) -> tuple[dict[str, np.ndarray], list[dict[str, Any]]]:
+        """Train fresh networks; weights and history as plain arrays and numbers."""
+        from cloome_sk.objectives import infoloob, infonce
+        from cloome_sk.training import PairDataset, TrainingPlan, train_from_scratch
+
+        learn = self.objective == "infonce" if self.learn_inv_tau == "auto" else self.learn_inv_tau
+        plan = TrainingPlan(
+            objective=infonce if self.objective == "infonce" else partial(infoloob, beta=self.beta),
+            inv_tau=self.inv_tau,
+            learn_inv_tau=bool(learn),
+            lr=self.lr,
+            weight_decay=self.weight_decay,
+            schedule=self.schedule,
+            batch_size=self.batch_size,
+            max_epochs=self.max_epochs,
+            seed=int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max)),
+            device=resolve_device(self.device),
+            verbose=self.verbose,
+        )
+        pairs = PairDataset(
+            (phenotype_inputs.values, phenotype_inputs.index),
+            (molecule_inputs.values, molecule_inputs.index),
+            groups,
+        )
+        networks = (
+            partial(phenotype.network, self.n_components),
+            partial(molecule.network, self.n_components),
+        )
+        return train_from_scratch(*networks, pairs, plan)
+
+    # ---------------------------------------------------------------- embed
+
+    def transform(self, X: pd.DataFrame | np.ndarray) -> np.ndarray:
+        """Embed the modality named by `output`.
+
+        Parameters
+        ----------
+        X : DataFrame or ndarray, shape (n_samples, n_features)
+            A table with the columns of that modality; control rows are embedded like any other.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_samples, n_components)
+            Unit vectors; for ``output="both"`` the phenotype's and the molecule's side by side,
+            (n_samples, 2 * n_components). NaN for structures that are skipped.
+
+        Raises
+        ------
+        ValueError
+            For missing columns, values that are not finite or structures that cannot be read.
+        """
+        check_is_fitted(self)
+        X = self._validated(X, reset=False)
+        parts = {"phenotype": ["phenotype"], "molecule": ["molecule"]}.get(self.output, SIDES)
+        embedded = [self._embedded(side, self._encoder(side).inputs(X)) for side in parts]
+        return embedded[0] if len(embedded) == 1 else np.hstack(embedded)
+
+    def embed_phenotypes(self, X: pd.DataFrame | np.ndarray) -> np.ndarray:
+        """Embed phenotypes.
+
+        Parameters
+        ----------
+        X : DataFrame or ndarray, shape (n_samples, n_features)
+            A table with the phenotype's columns, or an array of those columns alone.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_samples, n_components)
+            Unit vectors.
+        """
+        check_is_fitted(self)
+        X = self._validated(X, reset=False, alone=self.phenotype_)
+        return self._embedded("phenotype", self.phenotype_.inputs(X))
+
+    def embed_molecules(self, molecules: Any, *, on_error: str | None = None) -> np.ndarray:
+        """Embed molecules.
+
+        Parameters
+        ----------
+        molecules : list of str or rdkit.Chem.Mol, DataFrame, or ndarray
+            SMILES or RDKit molecules; or a table with the molecule's column; or, for precomputed
+            features, an array of them.
+        on_error : {"raise", "skip"}, optional
+            What to do with structures that cannot be read, if not what the encoder says: raise an
+            error, or warn, naming the rows, and give NaN.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_molecules, n_components)
+            Unit vectors; NaN for structures that are skipped.
+
+        Raises
+        ------
+        TypeError
+            For a bare string.
+        ValueError
+            For structures that cannot be read.
+        """
+        check_is_fitted(self)
+        if on_error not in (None, "raise", "skip"):
+            raise ValueError(f'on_error must be "raise" or "skip", got {on_error!r}.')
+        if isinstance(molecules, pd.DataFrame) or getattr(molecules, "ndim", 1) > 1:
+            molecules = self._validated(molecules, reset=False, alone=self.molecule_)
+        return self._embedded("molecule", self.molecule_.inputs(molecules, on_error=on_error))
+
+    def _embedded(self, side: str, inputs: Inputs) -> np.ndarray:
+        from cloome_sk.networks import embed
+
+        network = getattr(self._ready_network(), side)
+        return inputs.expand(embed(network, inputs.values, resolve_device(self.device)))
+
+    def _encoder(self, side: str) -> Encoder:
+        return self.phenotype_ if side == "phenotype" else self.molecule_
+
+    # ---------------------------------------------------------------- state
+
+    @property
+    def history_(self) -> pd.DataFrame:
+        """Mean objective and inverse temperature of each epoch."""
+        check_is_fitted(self)
+        return pd.DataFrame(self._history)
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.n_components_ * (2 if self.output == "both" else 1)
+
+    def _ready_network(self) -> DualEncoder:
+        """Give the network of the stored weights, rebuilt after loading."""
+        if not hasattr(self, "_network"):
+            from cloome_sk.networks import from_state
+
+            self._network = from_state(
+                partial(self.phenotype_.network, self.n_components_),
+                partial(self.molecule_.network, self.n_components_),
+                self.state_,
+            )
+        return self._network
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the network out: it is rebuilt from `state_`, on whatever device there is then."""
+        state = dict(super().__getstate__())
+        state.pop("_network", None)
+        return state
+
+    def set_params(self, **params: Any) -> CloomeEmbedder:
+        """Set parameters, those of the encoders as ``phenotype__...`` and ``molecule__...``.
+
+        Parameters
+        ----------
+        **params : dict
+            Names and values.
+
+        Returns
+        -------
+        CloomeEmbedder
+            Itself.
+
+        Raises
+        ------
+        ValueError
+            For an unknown name, or a nested one where no encoder was given to hold it.
+        """
+        for side, encoder in (("phenotype", "ProfileEncoder"), ("molecule", "MoleculeEncoder")):
+            nested = [name for name in params if name.startswith(f"{side}__")]
+            holder = params.get(side, getattr(self, side))
+            if nested and (holder is None or isinstance(holder, str)):
+                raise ValueError(
+                    f"{nested[0]}: {side}={holder!r} has no parameters of its own. Give an "
+                    f"encoder first: CloomeEmbedder({side}={encoder}())."
+                )
+        return super().set_params(**params)
+
+    # ----------------------------------------------------------- validation
+
+    def _validated(self, X: Any, *, reset: bool, alone: Encoder | None = None) -> Any:
+        """Check the form of X; `alone` also lets an array of one encoder's columns pass."""
+        least = 2 if reset else 1
+        if not isinstance(X, pd.DataFrame):
+            is_matrix = getattr(X, "ndim", 0) == 2
+            if alone is not None and is_matrix and X.shape[1] == len(alone.column_positions_):
+                return check_array(X, dtype=None, ensure_all_finite=False)
+            return validate_data(
+                self, X, reset=reset, dtype=None, ensure_all_finite=False, ensure_min_samples=least
+            )
+        if len(X) < least:
+            raise ValueError(
+                f"The table has {len(X)} row(s), n_samples={len(X)}, while at least {least} "
+                f"{'are' if least > 1 else 'is'} needed."
+            )
+        encoders = [alone] if alone is not None else []
+        if not reset and alone is None:
+            sides = SIDES if self.output == "both" else [self.output]
+            encoders = [self._encoder(side) for side in sides]
+        if reset or any(encoder.needs_order for encoder in encoders):
+            validate_data(self, X, reset=reset, skip_check_array=True)
+        return X
+
+    def __sklearn_tags__(self) -> Any:
+        """Say that embeddings are float32 whatever the input."""
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+
+SIDES = ["phenotype", "molecule"]
+
+
+def _check_enough(n_pairs: int, n_rows: int, controls: Any) -> None:
+    if n_pairs < 2:
+        raise ValueError(
+            f"{n_pairs} training pair(s) remain of n_samples={n_rows} ({controls}); a contrast "
+            "needs at least two pairs of two molecules."
+        )

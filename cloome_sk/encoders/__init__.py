@@ -1,0 +1,8 @@
+"""What a user configures for each side: which columns, how they become numbers, which network."""
+
+from __future__ import annotations
+
+from cloome_sk.encoders.molecule import MoleculeEncoder
+from cloome_sk.encoders.profile import ProfileEncoder
+
+__all__ = ["MoleculeEncoder", "ProfileEncoder"]

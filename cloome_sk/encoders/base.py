@@ -1,0 +1,186 @@
+"""What every encoder shares: remembering its columns, and one form of network input."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator
+
+from cloome_sk._tables import Columns, by_name, column_positions, row_name, shown
+
+if TYPE_CHECKING:
+    from torch import nn
+
+LISTED = 5
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Network inputs, each distinct one once.
+
+    Attributes
+    ----------
+    values : ndarray, shape (n_distinct, ...)
+        What the network takes.
+    index : ndarray of intp, shape (n_samples,)
+        For each sample the row of `values`, or -1 where it has no usable input.
+    """
+
+    values: np.ndarray
+    index: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def take(self, rows: np.ndarray) -> Inputs:
+        """Give the inputs of some samples."""
+        return Inputs(self.values, self.index[rows])
+
+    def expand(self, distinct: np.ndarray) -> np.ndarray:
+        """Give each sample its row of what was computed for the distinct values; NaN for none."""
+        if len(self.index) == len(distinct) and (self.index == np.arange(len(distinct))).all():
+            return distinct
+        expanded = np.full((len(self.index), *distinct.shape[1:]), np.nan, dtype=distinct.dtype)
+        usable = self.index >= 0
+        expanded[usable] = distinct[self.index[usable]]
+        return expanded
+
+
+class Encoder(BaseEstimator, ABC):
+    """Base of the encoders: `fit` learns from rows, `inputs` prepares, `network` builds."""
+
+    columns: Columns
+    column_names_: list[Any] | None
+    column_positions_: np.ndarray
+
+    @property
+    def _purpose(self) -> str:
+        return type(self).__name__
+
+    @abstractmethod
+    def _choose_columns(self, X: Any) -> Columns:
+        """Answer `columns=None`: each encoder knows what to look for."""
+
+    def fit(self, X: Any, rows: np.ndarray | None = None) -> Encoder:
+        """Learn columns, and whatever is learned from data, from the training rows.
+
+        Parameters
+        ----------
+        X : DataFrame or ndarray, shape (n_samples, n_features)
+            The table.
+        rows : ndarray of intp, optional
+            Positions of the training rows; all by default.
+
+        Returns
+        -------
+        Encoder
+            Itself.
+        """
+        self._validate_params()
+        columns = self._choose_columns(X) if self.columns is None else self.columns
+        self.column_positions_ = column_positions(X, columns, purpose=self._purpose)
+        if not len(self.column_positions_):
+            raise ValueError(
+                f"{self._purpose}: columns={self.columns!r} selects nothing from a table of "
+                f"{X.shape[1]} feature(s)."
+            )
+        self.column_names_ = (
+            [X.columns[position] for position in self.column_positions_]
+            if isinstance(X, pd.DataFrame)
+            else None
+        )
+        self._fit_rows(X, np.arange(X.shape[0]) if rows is None else rows)
+        return self
+
+    @abstractmethod
+    def _fit_rows(self, X: Any, rows: np.ndarray) -> None:
+        """Check parameters, and learn from the training rows."""
+
+    @property
+    def needs_order(self) -> bool:
+        """Whether columns were chosen by position, so that their order must not change."""
+        return not by_name(self.columns)
+
+    def _positions_in(self, X: Any) -> np.ndarray:
+        """Positions of the fitted columns in a table, a full array, or an array of them alone."""
+        if isinstance(X, pd.DataFrame) and self.column_names_ is not None:
+            return column_positions(X, self.column_names_, purpose=self._purpose)
+        if X.shape[1] == len(self.column_positions_):
+            return np.arange(X.shape[1])
+        return self.column_positions_
+
+    @abstractmethod
+    def inputs(self, X: Any) -> Inputs:
+        """Turn the columns of a table into network inputs.
+
+        Parameters
+        ----------
+        X : DataFrame or ndarray, shape (n_samples, n_features)
+            A table with the fitted columns.
+
+        Returns
+        -------
+        Inputs
+            Values and the row of each sample in them.
+        """
+
+    @abstractmethod
+    def network(self, n_components: int) -> nn.Module:
+        """Build the network, with fresh weights.
+
+        Parameters
+        ----------
+        n_components : int
+            Size of the embedding.
+
+        Returns
+        -------
+        torch.nn.Module
+            Maps a batch of input values to (n_samples, n_components).
+        """
+
+
+def numeric_block(X: Any, positions: np.ndarray, purpose: str) -> np.ndarray:
+    """Columns of a table as finite float32, shape (n_samples, len(positions))."""
+    if isinstance(X, pd.DataFrame):
+        chosen = X.iloc[:, positions]
+        words = [
+            name
+            for name, dtype in zip(chosen.columns, chosen.dtypes, strict=True)
+            if not pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_object_dtype(dtype)
+        ]
+        if words:
+            example = chosen[words[0]].iloc[0] if len(chosen) else None
+            raise ValueError(
+                f"{purpose}: {len(words)} of {len(positions)} columns are not numeric: "
+                f"{shown(words)} (found {example!r} in {words[0]!r}). Leave them out of `columns`."
+            )
+        with np.errstate(over="ignore"):  # what is too large becomes inf, and is named below
+            block = chosen.to_numpy(dtype=np.float32, na_value=np.nan)
+    else:
+        with np.errstate(over="ignore"):
+            block = np.asarray(X)[:, positions].astype(np.float32, copy=False)
+    if not np.isfinite(block).all():
+        raise ValueError(_not_finite_message(X, block, positions, purpose))
+    return block
+
+
+def _not_finite_message(X: Any, block: np.ndarray, positions: np.ndarray, purpose: str) -> str:
+    bad = ~np.isfinite(block)
+    rows, columns = np.nonzero(bad)
+    names = X.columns[positions] if isinstance(X, pd.DataFrame) else positions
+    n_rows = int(bad.any(axis=1).sum())
+    listed = "; ".join(
+        f"{row_name(X, int(row))}, column {names[int(column)]!r}: "
+        f"{'NaN' if np.isnan(block[row, column]) else 'inf, or too large for float32'}"
+        for row, column in list(zip(rows, columns, strict=True))[:LISTED]
+    )
+    return (
+        f"{purpose}: Input contains NaN or infinity: {len(rows)} value(s) in {n_rows} row(s), "
+        f"{listed}{'; ...' if len(rows) > LISTED else ''}. "
+        "Drop those rows or fill the values before."
+    )

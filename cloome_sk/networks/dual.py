@@ -1,0 +1,143 @@
+"""Two encoders and the temperature between them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+MAX_INV_TAU = 100.0
+"""The inverse temperature is kept between 1 and this, as in CLIP and CLOOME."""
+
+
+class DualEncoder(nn.Module):
+    """A phenotype encoder, a molecule encoder and a scalar inverse temperature.
+
+    Parameters
+    ----------
+    phenotype, molecule : nn.Module
+        Networks whose outputs have one common width.
+    inv_tau : float, default=14.3
+        Initial inverse temperature, in [1, 100].
+    learn_inv_tau : bool, default=True
+        Whether training changes it.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from cloome_sk.networks import MLP, DualEncoder
+    >>> dual = DualEncoder(MLP(20, 8, [16]), MLP(1024, 8, [16]))
+    >>> phenotype, molecule, inv_tau = dual(
+    ...     torch.zeros(3, 20), torch.zeros(2, 1024), torch.tensor([0, 1, 1]))
+    >>> phenotype.shape, molecule.shape, round(inv_tau.item(), 1)
+    (torch.Size([3, 8]), torch.Size([3, 8]), 14.3)
+    """
+
+    def __init__(
+        self,
+        phenotype: nn.Module,
+        molecule: nn.Module,
+        inv_tau: float = 14.3,
+        learn_inv_tau: bool = True,
+    ) -> None:
+        super().__init__()
+        self.phenotype = phenotype
+        self.molecule = molecule
+        log_inv_tau = torch.tensor(math.log(inv_tau))
+        if learn_inv_tau:
+            self.log_inv_tau = nn.Parameter(log_inv_tau)
+        else:
+            self.register_buffer("log_inv_tau", log_inv_tau)
+
+    def forward(
+        self, phenotype: Tensor, molecule: Tensor, molecule_index: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Embed pairs.
+
+        Parameters
+        ----------
+        phenotype : Tensor, shape (n_pairs, ...)
+            Phenotype inputs.
+        molecule : Tensor, shape (n_distinct, ...)
+            Inputs of the distinct molecules.
+        molecule_index : Tensor of int, shape (n_pairs,)
+            The row of each pair in `molecule`.
+
+        Returns
+        -------
+        phenotype, molecule : Tensor, shape (n_pairs, n_components)
+            Unit vectors.
+        inv_tau : Tensor, scalar
+            The inverse temperature.
+        """
+        embedded = F.normalize(self.molecule(molecule), dim=1)
+        return (
+            F.normalize(self.phenotype(phenotype), dim=1),
+            embedded[molecule_index],
+            self.log_inv_tau.exp(),
+        )
+
+    @torch.no_grad()
+    def clamp_inv_tau(self) -> None:
+        """Bring the inverse temperature back into [1, 100] after an update."""
+        self.log_inv_tau.clamp_(0.0, math.log(MAX_INV_TAU))
+
+
+BLOCK = 4096
+"""Samples embedded at a time."""
+
+
+def embed(network: nn.Module, values: np.ndarray, device: str) -> np.ndarray:
+    """Embed inputs with one of the two networks, in blocks.
+
+    Parameters
+    ----------
+    network : nn.Module
+        In evaluation mode.
+    values : ndarray, shape (n_samples, ...)
+        Its inputs.
+    device : str
+        Where to compute.
+
+    Returns
+    -------
+    ndarray of float32, shape (n_samples, n_components)
+        Unit vectors.
+    """
+    network = network.to(device)
+    blocks: list[np.ndarray] = []
+    with torch.inference_mode():
+        for start in range(0, max(len(values), 1), BLOCK):
+            inputs = torch.as_tensor(values[start : start + BLOCK], device=device)
+            blocks.append(F.normalize(network(inputs), dim=1).float().cpu().numpy())
+    return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+
+
+def from_state(
+    phenotype: Callable[[], nn.Module],
+    molecule: Callable[[], nn.Module],
+    state: dict[str, np.ndarray],
+) -> DualEncoder:
+    """Build a dual encoder around stored weights, without a copy of them.
+
+    Parameters
+    ----------
+    phenotype, molecule : callable
+        Make the two networks.
+    state : dict of str to ndarray
+        The weights by their names in the state dict.
+
+    Returns
+    -------
+    DualEncoder
+        In evaluation mode, on the CPU.
+    """
+    with torch.device("meta"):
+        network = DualEncoder(phenotype(), molecule())
+    weights = {name: torch.from_numpy(value) for name, value in state.items()}
+    network.load_state_dict(weights, assign=True)
+    return network.eval()

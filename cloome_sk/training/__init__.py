@@ -1,0 +1,9 @@
+"""Training the dual encoder: the skorch net, its batches and its callbacks."""
+
+from __future__ import annotations
+
+from cloome_sk.training.data import PairDataset
+from cloome_sk.training.fitting import TrainingPlan, train_from_scratch
+from cloome_sk.training.samplers import ReplicateSpreadingSampler
+
+__all__ = ["PairDataset", "ReplicateSpreadingSampler", "TrainingPlan", "train_from_scratch"]

@@ -1,0 +1,160 @@
+"""From a network and pairs to trained weights, by one function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from skorch.callbacks import Callback, LRScheduler
+from torch import nn
+
+from cloome_sk.networks import DualEncoder
+from cloome_sk.training.callbacks import ProgressBar, TimeGuard
+from cloome_sk.training.data import PairDataset
+from cloome_sk.training.net import ContrastiveCriterion, ContrastiveNet, Objective
+from cloome_sk.training.samplers import ReplicateSpreadingSampler
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """How to train.
+
+    Attributes
+    ----------
+    objective : callable
+        ``objective(phenotype, molecule, inv_tau, positives=...)``, scalar.
+    inv_tau : float
+        Inverse temperature, or its start.
+    learn_inv_tau : bool
+        Whether it is trained.
+    lr, weight_decay : float
+        Of AdamW; biases, norms and the temperature are not decayed.
+    schedule : {"one-cycle", None}
+        Learning rate over the fit: up and down again (Smith & Topin 2017), or constant.
+    batch_size, max_epochs : int
+        Pairs in a batch, and times that every pair is seen.
+    seed : int
+        Of weights, batches and dropout.
+    device : str
+        Where to train.
+    verbose : int
+        Above 0, show a progress bar.
+    """
+
+    objective: Objective
+    inv_tau: float
+    learn_inv_tau: bool
+    lr: float
+    weight_decay: float
+    schedule: str | None
+    batch_size: int
+    max_epochs: int
+    seed: int
+    device: str
+    verbose: int
+
+
+def train_from_scratch(
+    phenotype: Callable[[], nn.Module],
+    molecule: Callable[[], nn.Module],
+    pairs: PairDataset,
+    plan: TrainingPlan,
+) -> tuple[dict[str, np.ndarray], list[dict[str, Any]]]:
+    """Build two networks and train them on pairs, leaving torch's own generator alone.
+
+    Parameters
+    ----------
+    phenotype, molecule : callable
+        Make the two networks, with fresh weights.
+    pairs : PairDataset
+        The training pairs.
+    plan : TrainingPlan
+        How to train.
+
+    Returns
+    -------
+    state : dict of str to ndarray
+        The weights of the `DualEncoder`.
+    history : list of dict
+        For each epoch its number, the mean objective of its pairs, and the inverse temperature.
+
+    Raises
+    ------
+    FloatingPointError
+        If the objective stops being finite.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(plan.seed)
+        network = DualEncoder(
+            phenotype(), molecule(), inv_tau=plan.inv_tau, learn_inv_tau=plan.learn_inv_tau
+        )
+        history = _train(network, pairs, plan)
+    state = {
+        name: value.detach().cpu().numpy().copy() for name, value in network.state_dict().items()
+    }
+    return state, history
+
+
+def _train(network: DualEncoder, pairs: PairDataset, plan: TrainingPlan) -> list[dict[str, Any]]:
+    sampler = ReplicateSpreadingSampler(pairs.groups.numpy(), plan.batch_size, plan.seed)
+    n_steps = plan.max_epochs * len(sampler)
+    record = EpochRecord()
+    net = ContrastiveNet(
+        network,
+        sampler=sampler,
+        criterion=ContrastiveCriterion,
+        criterion__objective=plan.objective,
+        optimizer=torch.optim.AdamW,
+        optimizer__weight_decay=plan.weight_decay,
+        optimizer__fused=True,
+        lr=plan.lr,
+        max_epochs=plan.max_epochs,
+        train_split=None,
+        callbacks=[record, *_callbacks(plan, n_steps)],
+        device=plan.device,
+        verbose=0,
+    )
+    net.run(pairs)
+    return record.epochs_
+
+
+def _callbacks(plan: TrainingPlan, n_steps: int) -> list[Callback]:
+    callbacks: list[Callback] = []
+    if plan.schedule == "one-cycle":
+        callbacks.append(
+            LRScheduler(
+                torch.optim.lr_scheduler.OneCycleLR,
+                max_lr=plan.lr,
+                total_steps=n_steps,
+                step_every="batch",
+            )
+        )
+    if plan.device == "cpu":
+        callbacks.append(TimeGuard(n_steps))
+    if plan.verbose:
+        callbacks.append(ProgressBar(n_steps))
+    return callbacks
+
+
+class EpochRecord(Callback):
+    """The history that outlives the net: plain numbers, an entry an epoch."""
+
+    def on_train_begin(self, net: ContrastiveNet, **kwargs: Any) -> None:
+        """Start an empty record."""
+        self.epochs_: list[dict[str, Any]] = []
+
+    def on_epoch_end(self, net: ContrastiveNet, **kwargs: Any) -> None:
+        """Average the objective over the pairs of the epoch."""
+        batches = net.history[-1, "batches"]
+        sizes = [batch["train_batch_size"] for batch in batches]
+        total = sum(batch["train_loss"] * size for batch, size in zip(batches, sizes, strict=True))
+        self.epochs_.append(
+            {
+                "epoch": net.history[-1, "epoch"],
+                "objective": total / sum(sizes),
+                "inv_tau": float(net.module_.log_inv_tau.detach().exp()),
+            }
+        )

@@ -1,0 +1,70 @@
+"""The dual encoder against plain functional calls."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812
+
+from cloome_sk.networks import MLP, DualEncoder
+
+
+def functional_mlp(state, inputs, n_hidden, training):
+    """Linear, BatchNorm, ReLU ..., Linear, from the weights alone."""
+    values = inputs.float()
+    for layer in range(n_hidden):
+        values = F.linear(
+            values, state[f"layers.{3 * layer}.weight"], state[f"layers.{3 * layer}.bias"]
+        )
+        norm = f"layers.{3 * layer + 1}"
+        values = F.batch_norm(
+            values,
+            state[f"{norm}.running_mean"].clone(),
+            state[f"{norm}.running_var"].clone(),
+            state[f"{norm}.weight"],
+            state[f"{norm}.bias"],
+            training=training,
+        )
+        values = values.clamp(min=0)
+    return F.linear(
+        values, state[f"layers.{3 * n_hidden}.weight"], state[f"layers.{3 * n_hidden}.bias"]
+    )
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_mlp_is_linear_batchnorm_relu(training):
+    torch.manual_seed(0)
+    mlp = MLP(20, 6, (16, 12)).train(training)
+    inputs = torch.randint(0, 2, (9, 20), dtype=torch.uint8)
+    expected = functional_mlp(mlp.state_dict(), inputs, 2, training)
+    torch.testing.assert_close(mlp(inputs).detach(), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_default_mlp_has_the_size_of_the_published_molecule_encoder():
+    published = 4_731_392  # counted on the authors' model: 1,024 bits, 4 x 1,024, 512 components
+    assert sum(parameter.numel() for parameter in MLP(1024, 512).parameters()) == published
+
+
+def test_dual_encoder_gives_unit_vectors_of_each_pair():
+    dual = DualEncoder(MLP(5, 4, (8,)), MLP(7, 4, (8,)), inv_tau=20.0).eval()
+    phenotype, molecule = torch.randn(3, 5), torch.randn(2, 7)
+    index = torch.tensor([1, 0, 1])
+    embedded, structures, inv_tau = dual(phenotype, molecule, index)
+    np.testing.assert_allclose(embedded.detach().norm(dim=1), 1, rtol=1e-6)
+    expected = F.normalize(dual.molecule(molecule[index]), dim=1)
+    torch.testing.assert_close(structures, expected)
+    assert inv_tau.item() == pytest.approx(20.0)
+
+
+@pytest.mark.parametrize(("start", "end"), [(1e6, 100.0), (1e-3, 1.0), (14.3, 14.3)])
+def test_inverse_temperature_is_brought_back_into_its_range(start, end):
+    dual = DualEncoder(MLP(2, 2, ()), MLP(2, 2, ()), inv_tau=start)
+    dual.clamp_inv_tau()
+    assert float(dual.log_inv_tau.detach().exp()) == pytest.approx(end, rel=1e-5)
+
+
+def test_a_fixed_temperature_is_no_parameter():
+    fixed = DualEncoder(MLP(2, 2, ()), MLP(2, 2, ()), learn_inv_tau=False)
+    assert "log_inv_tau" not in dict(fixed.named_parameters())
+    assert "log_inv_tau" in fixed.state_dict()
