@@ -24,7 +24,7 @@ class MatrixScores:
         self.order: np.ndarray | None = None
 
     def exact(self, start: int, stop: int) -> np.ndarray:
-        """A block of the matrix, shape (stop - start, n_rows); the user's own where not reordered."""
+        """A block of shape (stop - start, n_rows); a view of the matrix where not reordered."""
         block = np.asarray(self.similarity[start:stop])
         check_finite(block, "similarity", first_row=start)
         if block.dtype.kind != "f":

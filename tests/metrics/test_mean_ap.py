@@ -156,6 +156,15 @@ def test_profiles_that_are_all_equal_score_at_chance(wells):
     assert (found["p_value"] > 0.2).all()
 
 
+def test_profiles_of_one_direction_tie(wells):
+    """Their cosines differ in the last digit only, by the rounding of their lengths."""
+    _, table = wells
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=37) * rng.uniform(0.1, 10, size=(100, 1))
+    found = profile_average_precision(X, table, **RULES)
+    np.testing.assert_allclose(found["average_precision"], found["chance"])
+
+
 def test_few_pairs_cannot_be_significant():
     """One positive before one negative happens in half of all orders."""
     table = pd.DataFrame({"compound": ["a", "a", "b"]})

@@ -223,6 +223,14 @@ class TestExclusion:
         )
         assert table.loc[0, "n_candidates"] == 1
 
+    def test_missing_labels_match_nothing(self):
+        for missing in (None, np.nan, pd.NA):
+            labels = np.array([missing], dtype=object)
+            table = retrieval_ranks(
+                similarity=[[0.1]], query_ids=["a"], database_ids=["a"], exclude=(labels, labels)
+            )
+            assert table.loc[0, "n_candidates"] == 1
+
     def test_a_table_searched_in_itself(self):
         rng = np.random.default_rng(0)
         X = rng.normal(size=(30, 5))
