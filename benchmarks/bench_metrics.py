@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import tracemalloc
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
+from importlib.util import find_spec
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from benchmarks._timing import Case, Reported
 from cloome_sk.metrics import mean_average_precision, retrieval_metrics
 
 N_DIMENSIONS = 512
@@ -143,3 +146,17 @@ def _copairs_seconds(metadata: pd.DataFrame, X: np.ndarray) -> tuple[float, floa
             scores, ["compound"], 1000, 0.05, 0, progress_bar=False, cache_dir=cache
         )
     return perf_counter() - start, float(groups["mean_average_precision"].mean())
+
+
+def rows(full: bool) -> Iterator[Case]:
+    """Ranks, and mean average precision beside copairs where that is installed."""
+    if full:
+        yield Reported(bench_ranks, most=1)
+        yield Reported(bench_mean_average_precision, most=1)
+    else:
+        yield Reported(partial(bench_ranks, (2_115,)))
+    with_reference = find_spec("copairs") is not None
+    n_profiles = 4_000 if full else 1_000
+    yield Reported(
+        partial(bench_mean_average_precision, n_profiles, with_reference=with_reference), most=3
+    )

@@ -16,16 +16,17 @@ from sklearn.base import (
     _fit_context,
     clone,
 )
-from sklearn.utils import check_array, check_random_state
+from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from cloome_sk._device import resolve_device
 from cloome_sk._pairs import positive_groups
-from cloome_sk._tables import metadata_columns, profile_columns, shown
-from cloome_sk.encoders import MoleculeEncoder, ProfileEncoder
+from cloome_sk._validation import check_enough, fit_table, full_table, part_table
+from cloome_sk.encoders import MoleculeEncoder
+from cloome_sk.encoders.auto import auto_encoder
 from cloome_sk.encoders.base import Encoder, Inputs
-from cloome_sk.preprocessing.controls import find_controls
+from cloome_sk.preprocessing.controls import apply_controls, find_controls
 
 if TYPE_CHECKING:
     from cloome_sk.networks import DualEncoder
@@ -237,18 +238,19 @@ class CloomeEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
                 'learn_inv_tau=True does not go with objective="infoloob": that objective has no '
                 'lower bound in the temperature. Use learn_inv_tau="auto" or False.'
             )
-        X = self._validated(X, reset=True)
+        X = fit_table(self, X)
         controls = find_controls(X, self.controls)
         if self.verbose:
             print(f"CloomeEmbedder: {controls}")
         treated = np.flatnonzero(~controls.mask)
-        _check_enough(len(treated), len(X), controls)
-        phenotype = self._phenotype_encoder(X)
+        check_enough(len(treated), len(X), controls)
+        phenotype = auto_encoder(X) if isinstance(self.phenotype, str) else clone(self.phenotype)
         molecule = MoleculeEncoder() if self.molecule is None else clone(self.molecule)
         molecule.fit(X, treated)
-        molecule_inputs = molecule.inputs(X)
+        # Vehicle wells often have no structure, and need none.
+        molecule_inputs = molecule.inputs(X, optional=controls.mask)
         rows = treated[molecule_inputs.index[treated] >= 0]
-        _check_enough(len(rows), len(X), controls)
+        check_enough(len(rows), len(X), controls)
         keys = molecule.keys(X, rows)
         groups = positive_groups(X, rows, keys, self.positives)
         phenotype_inputs = phenotype.fit(X, rows).inputs(X)
@@ -266,22 +268,6 @@ class CloomeEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         self.__dict__.pop("_network", None)
         self._ready_network()
         return self
-
-    def _phenotype_encoder(self, X: Any) -> Encoder:
-        if not isinstance(self.phenotype, str):
-            return clone(self.phenotype)
-        if isinstance(X, pd.DataFrame) and profile_columns(X):
-            return ProfileEncoder()
-        seen = (
-            f"columns seen: {shown(metadata_columns(X))}"
-            if isinstance(X, pd.DataFrame)
-            else "X is an array without column names"
-        )
-        raise ValueError(
-            'phenotype="auto" looks for columns named as CellProfiler does (Cells_, Cytoplasm_, '
-            f"Nuclei_) and found none; {seen}. Say which columns hold the phenotype: "
-            "CloomeEmbedder(phenotype=ProfileEncoder(columns=...))."
-        )
 
     def _train(
         self,
@@ -334,7 +320,8 @@ class CloomeEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         -------
         ndarray of float32, shape (n_samples, n_components)
             Unit vectors; for ``output="both"`` the phenotype's and the molecule's side by side,
-            (n_samples, 2 * n_components). NaN for structures that are skipped.
+            (n_samples, 2 * n_components). A molecule is NaN where its structure is skipped, and
+            where a control row has none.
 
         Raises
         ------
@@ -342,10 +329,13 @@ class CloomeEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
             For missing columns, values that are not finite or structures that cannot be read.
         """
         check_is_fitted(self)
-        X = self._validated(X, reset=False)
-        parts = {"phenotype": ["phenotype"], "molecule": ["molecule"]}.get(self.output, SIDES)
-        embedded = [self._embedded(side, self._encoder(side).inputs(X)) for side in parts]
-        return embedded[0] if len(embedded) == 1 else np.hstack(embedded)
+        X = full_table(self, X, self._encoders(self.output))
+        if self.output == "phenotype":
+            return self._embedded("phenotype", self.phenotype_.inputs(X))
+        molecules = self._embedded("molecule", self._molecule_inputs(X))
+        if self.output == "molecule":
+            return molecules
+        return np.hstack([self._embedded("phenotype", self.phenotype_.inputs(X)), molecules])
 
     def embed_phenotypes(self, X: pd.DataFrame | np.ndarray) -> np.ndarray:
         """Embed phenotypes.
@@ -361,7 +351,7 @@ class CloomeEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
             Unit vectors.
         """
         check_is_fitted(self)
-        X = self._validated(X, reset=False, alone=self.phenotype_)
+        X = part_table(self, X, self.phenotype_)
         return self._embedded("phenotype", self.phenotype_.inputs(X))
 
     def embed_molecules(self, molecules: Any, *, on_error: str | None = None) -> np.ndarray:
@@ -379,7 +369,7 @@ class CloomeEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         Returns
         -------
         ndarray of float32, shape (n_molecules, n_components)
-            Unit vectors; NaN for structures that are skipped.
+            Unit vectors; NaN for structures that are skipped, and control rows without one.
 
         Raises
         ------
@@ -392,8 +382,14 @@ class CloomeEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         if on_error not in (None, "raise", "skip"):
             raise ValueError(f'on_error must be "raise" or "skip", got {on_error!r}.')
         if isinstance(molecules, pd.DataFrame) or getattr(molecules, "ndim", 1) > 1:
-            molecules = self._validated(molecules, reset=False, alone=self.molecule_)
-        return self._embedded("molecule", self.molecule_.inputs(molecules, on_error=on_error))
+            molecules = part_table(self, molecules, self.molecule_)
+        return self._embedded("molecule", self._molecule_inputs(molecules, on_error))
+
+    def _molecule_inputs(self, X: Any, on_error: str | None = None) -> Inputs:
+        optional = None
+        if isinstance(X, pd.DataFrame) and self.controls_.rule is not None:
+            optional = apply_controls(X, *self.controls_.rule).mask
+        return self.molecule_.inputs(X, on_error=on_error, optional=optional)
 
     def _embedded(self, side: str, inputs: Inputs) -> np.ndarray:
         from cloome_sk.networks import embed
@@ -401,8 +397,9 @@ class CloomeEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         network = getattr(self._ready_network(), side)
         return inputs.expand(embed(network, inputs.values, resolve_device(self.device)))
 
-    def _encoder(self, side: str) -> Encoder:
-        return self.phenotype_ if side == "phenotype" else self.molecule_
+    def _encoders(self, output: str) -> list[Encoder]:
+        both = {"phenotype": self.phenotype_, "molecule": self.molecule_}
+        return list(both.values()) if output == "both" else [both[output]]
 
     # ---------------------------------------------------------------- state
 
@@ -462,44 +459,8 @@ class CloomeEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
                 )
         return super().set_params(**params)
 
-    # ----------------------------------------------------------- validation
-
-    def _validated(self, X: Any, *, reset: bool, alone: Encoder | None = None) -> Any:
-        """Check the form of X; `alone` also lets an array of one encoder's columns pass."""
-        least = 2 if reset else 1
-        if not isinstance(X, pd.DataFrame):
-            is_matrix = getattr(X, "ndim", 0) == 2
-            if alone is not None and is_matrix and X.shape[1] == len(alone.column_positions_):
-                return check_array(X, dtype=None, ensure_all_finite=False)
-            return validate_data(
-                self, X, reset=reset, dtype=None, ensure_all_finite=False, ensure_min_samples=least
-            )
-        if len(X) < least:
-            raise ValueError(
-                f"The table has {len(X)} row(s), n_samples={len(X)}, while at least {least} "
-                f"{'are' if least > 1 else 'is'} needed."
-            )
-        encoders = [alone] if alone is not None else []
-        if not reset and alone is None:
-            sides = SIDES if self.output == "both" else [self.output]
-            encoders = [self._encoder(side) for side in sides]
-        if reset or any(encoder.needs_order for encoder in encoders):
-            validate_data(self, X, reset=reset, skip_check_array=True)
-        return X
-
     def __sklearn_tags__(self) -> Any:
         """Say that embeddings are float32 whatever the input."""
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = []
         return tags
-
-
-SIDES = ["phenotype", "molecule"]
-
-
-def _check_enough(n_pairs: int, n_rows: int, controls: Any) -> None:
-    if n_pairs < 2:
-        raise ValueError(
-            f"{n_pairs} training pair(s) remain of n_samples={n_rows} ({controls}); a contrast "
-            "needs at least two pairs of two molecules."
-        )

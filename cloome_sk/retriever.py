@@ -176,9 +176,10 @@ class CrossModalRetriever(BaseEstimator):
                 f"{len(self.control_rows_)} are negative controls (by the embedder's `controls`) "
                 f"and {len(self.missing_rows_)} could not be embedded."
             )
-        if len(self.missing_rows_):
+        lost = np.setdiff1d(self.missing_rows_, self.control_rows_)
+        if len(lost):
             warnings.warn(
-                f"CrossModalRetriever: {shown_rows(self.missing_rows_)} of the database could not "
+                f"CrossModalRetriever: {shown_rows(lost)} of the database could not "
                 "be embedded and will never be a hit.",
                 stacklevel=3,
             )

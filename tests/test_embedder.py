@@ -199,6 +199,21 @@ def test_controls_are_taken_by_habit_and_not_trained_on(screen, capsys):
     np.testing.assert_array_equal(embedder.transform(screen), without.transform(screen))
 
 
+def test_controls_need_no_structure(screen):
+    is_control = (screen["Metadata_control_type"] == "negcon").to_numpy()
+    bare = screen.copy()
+    bare.loc[is_control, "Metadata_smiles"] = None
+    one, two = small(max_epochs=1).fit(screen), small(max_epochs=1).fit(bare)
+    np.testing.assert_array_equal(one.transform(screen), two.transform(bare))
+    embedded = two.embed_molecules(bare)
+    np.testing.assert_array_equal(np.isnan(embedded).all(axis=1), is_control)
+    np.testing.assert_array_equal(embedded[~is_control], one.embed_molecules(screen)[~is_control])
+    row = int(np.flatnonzero(~is_control)[0])
+    bare.loc[row, "Metadata_smiles"] = None
+    with pytest.raises(ValueError, match=f"1 of {len(bare)} structures.*row {row} is missing"):
+        two.embed_molecules(bare)
+
+
 def test_controls_can_be_named_or_kept(screen):
     name = screen["Metadata_pert_iname"][screen["Metadata_control_type"].isna()].iloc[0]
     named = small(max_epochs=1, controls=("pert_iname", name)).fit(screen)

@@ -28,10 +28,11 @@ FLOORS = (
     {"_tables", "_nearest", "_device"},
     {"objectives", "networks", "imaging", "molecules", "metrics"},
     {
-        *("encoders", "training", "preprocessing", "datasets", "model_selection", "checkpoints"),
+        *("encoders", "training", "preprocessing", "datasets", "checkpoints"),
         *("_pairs",),
     },
-    {"embedder", "_embedding", "_hits"},
+    {"_validation"},
+    {"embedder", "_embedding", "_hits", "model_selection"},
     {"retriever", "zero_shot", "baselines"},
     {"evaluation", "report"},
     {"demo"},

@@ -55,7 +55,9 @@ def classification(screen: Screen, folds: Sequence[Fold]) -> pd.DataFrame:
     log_p = {block: _out_of_fold(screen, folds, block) for block in BLOCKS}
     return pd.DataFrame(
         {
-            " + ".join(blocks): _scores(screen, folds, sum(log_p[block] for block in blocks))
+            " + ".join(blocks): _scores(
+                screen, folds, np.sum([log_p[block] for block in blocks], axis=0)
+            )
             for blocks in COMBINATIONS
         }
     ).T

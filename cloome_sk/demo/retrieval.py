@@ -141,19 +141,21 @@ def unseen_plates(screen: Screen, seed: int) -> tuple[CloomeEmbedder, pd.DataFra
     phenotypes = embedder.embed_phenotypes(wells)
     structures = embedder.embed_molecules(wells.iloc[first])
     pooled = np.array([phenotypes[keys == key].mean(axis=0) for key in distinct])
-    options = {"interval": "bootstrap", "random_state": seed}
-    table = {
-        "one well -> molecule": retrieval_metrics(
-            phenotypes, structures, query_ids=keys, database_ids=distinct, groups=keys, **options
-        ),
-        "molecule -> phenotype": retrieval_metrics(
-            structures,
-            pooled,
-            query_ids=distinct,
+
+    def score(query: np.ndarray, database: np.ndarray, query_ids: np.ndarray) -> pd.Series:
+        return retrieval_metrics(
+            query,
+            database,
+            query_ids=query_ids,
             database_ids=distinct,
-            groups=distinct,
-            **options,
-        ),
+            interval="bootstrap",  # over molecules, in which wells nest
+            groups=query_ids,
+            random_state=seed,
+        )
+
+    table = {
+        "one well -> molecule": score(phenotypes, structures, keys),
+        "molecule -> phenotype": score(structures, pooled, distinct),
     }
     return embedder, pd.DataFrame(table).T
 

@@ -176,7 +176,9 @@ class MoleculeEncoder(Encoder):
             return column_positions(X, self._choose_columns(X), purpose=self._purpose)
         return super()._positions_in(X)
 
-    def inputs(self, X: Any, on_error: str | None = None) -> Inputs:
+    def inputs(
+        self, X: Any, on_error: str | None = None, optional: np.ndarray | None = None
+    ) -> Inputs:
         """Featurise structures, each distinct one once.
 
         Parameters
@@ -185,6 +187,8 @@ class MoleculeEncoder(Encoder):
             A table with the fitted columns, or the molecules alone.
         on_error : {"raise", "skip"}, optional
             Overrides the parameter of the encoder.
+        optional : ndarray of bool, shape (n_samples,), optional
+            Rows that may do without a structure, such as vehicle wells.
 
         Returns
         -------
@@ -203,10 +207,13 @@ class MoleculeEncoder(Encoder):
         smiles = self._column_smiles(X) if _has_columns(X) else as_smiles(X)
         codes, distinct = factorize(smiles)
         values, usable = self._featurise(distinct)
-        if (codes < 0).any() or not usable.all():
-            self._report_unreadable(X, smiles, on_error or self.on_error)
         place = np.where(usable, np.cumsum(usable) - 1, -1)
         index = np.append(place, -1)[codes]  # a missing SMILES has code -1: the last entry
+        lacking = index < 0
+        if optional is not None:
+            lacking &= ~optional
+        if lacking.any():
+            self._report_unreadable(X, smiles, np.flatnonzero(lacking), on_error or self.on_error)
         return Inputs(values, index.astype(np.intp))
 
     def _featurise(self, distinct: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -239,8 +246,10 @@ class MoleculeEncoder(Encoder):
             )
         return values
 
-    def _report_unreadable(self, X: Any, smiles: np.ndarray, on_error: str) -> None:
-        bad = invalid_smiles(smiles)
+    def _report_unreadable(
+        self, X: Any, smiles: np.ndarray, rows: np.ndarray, on_error: str
+    ) -> None:
+        bad = {int(rows[place]): why for place, why in invalid_smiles(smiles[rows]).items()}
         message = bad_molecules_message(
             bad, len(smiles), self._where(X), lambda row: row_name(X, row)
         )

@@ -1,9 +1,21 @@
-"""Chemical structures: reading SMILES, fingerprints, and when two structures are one molecule."""
+"""Chemical structures: reading, fingerprints, scaffolds, similarity, and what is one molecule."""
 
 from __future__ import annotations
 
 from cloome_sk.molecules.fingerprints import morgan_fingerprints
 from cloome_sk.molecules.keys import molecule_key
+from cloome_sk.molecules.parents import parent_smiles
+from cloome_sk.molecules.scaffolds import murcko_scaffolds
+from cloome_sk.molecules.similarity import nearest_tanimoto, tanimoto_neighbors
 from cloome_sk.molecules.smiles import as_smiles, invalid_smiles
 
-__all__ = ["as_smiles", "invalid_smiles", "molecule_key", "morgan_fingerprints"]
+__all__ = [
+    "as_smiles",
+    "invalid_smiles",
+    "molecule_key",
+    "morgan_fingerprints",
+    "murcko_scaffolds",
+    "nearest_tanimoto",
+    "parent_smiles",
+    "tanimoto_neighbors",
+]

@@ -99,21 +99,23 @@ def plot_hits(
         panel = figure.add_subplot(grid[2 * query, 0])
         _draw_structure(panel, text)
         panel.set_title(f"Query\n{names[query] if names is not None else ''}", fontsize=9)
-        for hit in hits[hits["query"] == query].itertuples():
-            row = int(hit.index)
+        own = hits[hits["query"] == query]
+        for rank, row, similarity in zip(
+            own["rank"].tolist(), own["index"].tolist(), own["similarity"].tolist(), strict=True
+        ):
             found = structures.iloc[row]
             right = molecule_key([found])[0] == asked[query]
-            panel = figure.add_subplot(grid[2 * query, int(hit.rank)])
+            panel = figure.add_subplot(grid[2 * query, rank])
             _draw_structure(panel, found)
             _frame(panel, RIGHT if right else WRONG, 2.5 if right else 0.8)
             plate, well = database.iloc[row][where]
             verdict = "right molecule" if right else "other molecule"
             panel.set_title(
-                f"{hit.rank}. {verdict}\n{plate} {well}   cos {hit.similarity:.2f}",
+                f"{rank}. {verdict}\n{plate} {well}   cos {similarity:.2f}",
                 fontsize=8,
                 color=RIGHT if right else "black",
             )
-            strip = figure.add_subplot(grid[2 * query + 1, int(hit.rank)])
+            strip = figure.add_subplot(grid[2 * query + 1, rank])
             _draw_profile(strip, database.iloc[row][features].to_numpy(dtype=np.float64))
     figure.suptitle(title, fontsize=10)
     return figure
@@ -123,7 +125,7 @@ def _draw_structure(panel: Axes, smiles: str) -> None:
     from matplotlib.image import imread
 
     drawing = rdMolDraw2D.MolDraw2DCairo(360, 300)
-    drawing.drawOptions().padding = 0.08
+    drawing.drawOptions().padding = 0.08  # type: ignore[assignment]
     rdMolDraw2D.PrepareAndDrawMolecule(drawing, Chem.MolFromSmiles(smiles))
     drawing.FinishDrawing()
     panel.imshow(imread(io.BytesIO(drawing.GetDrawingText())))

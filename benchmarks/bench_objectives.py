@@ -1,0 +1,90 @@
+"""How long the objectives take, forward and backward, beside formulas written by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+from benchmarks._timing import Case, Comparison
+from cloome_sk.objectives import infoloob, infonce
+
+N_COMPONENTS = 512
+INV_TAU = 14.3
+
+
+def rows(full: bool) -> Iterator[Case]:
+    """Compare InfoNCE with and without replicates in the batch, and InfoLOOB."""
+    for n_pairs in (256, 1024, 4096) if full else (256, 1024):
+        generator = torch.Generator().manual_seed(0)
+        x, z = (
+            F.normalize(torch.randn(n_pairs, N_COMPONENTS, generator=generator), dim=1)
+            for _ in range(2)
+        )
+        molecule = torch.arange(n_pairs) // 2
+        positives = molecule[:, None] == molecule[None, :]
+        for found, expected in ((infonce, clip), (infoloob, cloob)):
+            if not np.isclose(float(found(x, z, INV_TAU)), float(expected(x, z)), rtol=1e-5):
+                raise AssertionError(f"{found.__name__} differs from the formula")
+        size, number = f"{n_pairs:,} pairs x {N_COMPONENTS}", max(1, 4096 // n_pairs)
+
+        def both(
+            name: str,
+            ours: Callable[..., Tensor],
+            reference: str,
+            theirs: Callable[..., Tensor],
+            x: Tensor = x,
+            z: Tensor = z,
+            size: str = size,
+            number: int = number,
+        ) -> Comparison:
+            return Comparison(
+                name, size, _with_gradient(ours, x, z), reference, _with_gradient(theirs, x, z),
+                number=number,
+            )  # fmt: skip
+
+        yield both("infonce", lambda x, z: infonce(x, z, INV_TAU), "F.cross_entropy", clip)
+        yield both(
+            "infonce, two replicates",
+            lambda x, z, positives=positives: infonce(x, z, INV_TAU, positives=positives),
+            "F.cross_entropy, replicates as negatives",
+            clip,
+        )
+        yield both("infoloob", lambda x, z: infoloob(x, z, INV_TAU), "CLOOB formula", cloob)
+
+
+def _with_gradient(objective: Callable[..., Tensor], x: Tensor, z: Tensor) -> Callable[[], None]:
+    """The objective of two matrices, and its gradient by both."""
+    leaves = [matrix.clone().requires_grad_() for matrix in (x, z)]
+
+    def run() -> None:
+        torch.autograd.grad(objective(*leaves), leaves)
+
+    return run
+
+
+def clip(x: Tensor, z: Tensor) -> Tensor:
+    """CLIP's objective."""
+    logits = INV_TAU * x @ z.T
+    own = torch.arange(len(x))
+    return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
+
+
+def cloob(x: Tensor, z: Tensor, beta: float = 14.3) -> Tensor:
+    """CLOOB's objective."""
+
+    def retrieved(query: Tensor, stored: Tensor) -> Tensor:
+        return F.normalize(torch.softmax(beta * query @ stored.T, dim=1) @ stored, dim=1)
+
+    def leave_one_out(query: Tensor, key: Tensor) -> Tensor:
+        logits = INV_TAU * query @ key.T
+        own = torch.eye(len(x), dtype=torch.bool)
+        others = torch.logsumexp(logits.masked_fill(own, -torch.inf), dim=1)
+        return (others - logits.diagonal()).mean() / INV_TAU
+
+    return leave_one_out(retrieved(x, x), retrieved(z, x)) + leave_one_out(
+        retrieved(z, z), retrieved(x, z)
+    )
