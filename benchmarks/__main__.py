@@ -22,7 +22,7 @@ SUBJECTS = {
     "objectives": "InfoNCE and InfoLOOB, beside their formulas",
     "samplers": "the batches of an epoch, beside plain shuffling",
     "metrics": "retrieval ranks and mean average precision",
-    "butina": "neighbours and clusters of molecules, beside RDKit (only with --full)",
+    "butina": "neighbours and clusters of molecules, beside RDKit (with --full, or by name)",
 }
 
 
@@ -40,12 +40,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description="Time the package beside the same jobs written by hand.",
-        epilog="subjects: " + "; ".join(f"{name}: {what}" for name, what in SUBJECTS.items()),
+        epilog="subjects:\n" + "\n".join(f"  {name}: {what}" for name, what in SUBJECTS.items()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "names", nargs="*", metavar="subject", help=f"which to run: {', '.join(SUBJECTS)} (all)"
     )
-    parser.add_argument("--full", action="store_true", help="large sizes; takes most of an hour")
+    parser.add_argument("--full", action="store_true", help="large sizes, which take far longer")
     parser.add_argument("--repeats", type=int, default=5, help="timings of each side (%(default)s)")
     options = parser.parse_args(arguments)
     if unknown := [name for name in options.names if name not in SUBJECTS]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -50,15 +51,9 @@ def train(
     log_inv_tau = nn.Parameter(torch.tensor(14.3).log())
     sampler = ReplicateSpreadingSampler(groups.numpy(), batch_size, seed)
     weights = [*profile_network.parameters(), *molecule_network.parameters(), log_inv_tau]
-    optimizer = torch.optim.AdamW(
-        [
-            {"params": [weight for weight in weights if weight.ndim >= 2]},
-            {"params": [weight for weight in weights if weight.ndim < 2], "weight_decay": 0.0},
-        ],
-        lr=1e-3,
-        weight_decay=0.1,
-        fused=True,
-    )
+    decayed: dict[str, Any] = {"params": [weight for weight in weights if weight.ndim >= 2]}
+    others = {"params": [weight for weight in weights if weight.ndim < 2], "weight_decay": 0.0}
+    optimizer = torch.optim.AdamW([decayed, others], lr=1e-3, weight_decay=0.1, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, max_lr=1e-3, total_steps=max_epochs * len(sampler)
     )

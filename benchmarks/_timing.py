@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from math import isnan
 from pathlib import Path
 from statistics import median
@@ -163,23 +164,17 @@ def table(cases: Iterable[Case], repeats: int) -> Iterator[str]:
         yield from map(str, case.measure(repeats))
 
 
-PACKAGES = ("cloome_sk", "torch", "skorch", "scikit-learn", "rdkit", "numpy", "pandas")
+PACKAGES = ("torch", "skorch", "scikit-learn", "rdkit", "numpy", "pandas")
 
 
 def machine() -> str:
     """Describe what the figures were measured on: processor, threads, versions."""
-    import os
-
     import torch
 
     import cloome_sk
 
-    versions = [f"Python {platform.python_version()}"]
-    for package in PACKAGES:
-        try:
-            versions.append(f"{package} {version(package)}")
-        except PackageNotFoundError:  # run from a clone that is not installed
-            versions.append(f"{package} {cloome_sk.__version__}" if "cloome" in package else package)
+    versions = [f"cloome_sk {cloome_sk.__version__}", f"Python {platform.python_version()}"]
+    versions += [f"{package} {version(package)}" for package in PACKAGES]
     return (
         f"{_processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} torch thread(s), "
         f"{platform.system()}\n{', '.join(versions)}"

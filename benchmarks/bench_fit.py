@@ -35,7 +35,7 @@ def rows(full: bool) -> Iterator[Case]:
     n_pairs, n_molecules = (8_192, 1_024) if full else (2_048, 256)
     table = profiles(n_pairs, n_molecules)
     check_same_training(table.iloc[:512])
-    for name, epochs in (("default networks", 2), ("small networks", 10)):
+    for name, epochs in (("default networks", 3), ("small networks", 10)):
         job = _Job(table, NETWORKS[name], epochs * 3 if full else epochs, DROPOUT)
         size = f"{n_pairs:,} pairs, {job.max_epochs} epochs, {name}"
         yield Comparison("fit", size, job.fit, "scaling, RDKit, torch loop", job.all_by_hand,
@@ -57,9 +57,11 @@ class _Job:
             hidden_sizes=self.profile_sizes, dropout=hidden, input_dropout=inputs
         ).fit(table)
         self.molecule = MoleculeEncoder(hidden_sizes=self.molecule_sizes).fit(table)
-        values = (encoder.inputs(table) for encoder in (self.phenotype, self.molecule))
+        phenotype, molecule = self.phenotype.inputs(table), self.molecule.inputs(table)
         self.pairs = PairDataset(
-            *((inputs.values, inputs.index) for inputs in values), self.tensors[3].numpy()
+            (phenotype.values, phenotype.index),
+            (molecule.values, molecule.index),
+            self.tensors[3].numpy(),
         )
         self.embedder = CloomeEmbedder(
             self.phenotype,
@@ -99,9 +101,12 @@ class _Job:
         return self._loop(_by_hand.prepare(self.table))[2]
 
     def train(self) -> tuple[dict[str, np.ndarray], list[dict[str, Any]]]:
-        encoders = (self.phenotype, self.molecule)
-        makers = (partial(encoder.network, self.n_components) for encoder in encoders)
-        return train_from_scratch(*makers, self.pairs, self.plan)
+        return train_from_scratch(
+            partial(self.phenotype.network, self.n_components),
+            partial(self.molecule.network, self.n_components),
+            self.pairs,
+            self.plan,
+        )
 
     def train_by_hand(self) -> tuple[nn.Module, nn.Module, list[float]]:
         return self._loop(self.tensors)

@@ -158,5 +158,5 @@ def rows(full: bool) -> Iterator[Case]:
     with_reference = find_spec("copairs") is not None
     n_profiles = 4_000 if full else 1_000
     yield Reported(
-        partial(bench_mean_average_precision, n_profiles, with_reference=with_reference), most=3
+        partial(bench_mean_average_precision, n_profiles, with_reference=with_reference), most=2
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 import torch
@@ -29,31 +30,19 @@ def rows(full: bool) -> Iterator[Case]:
         for found, expected in ((infonce, clip), (infoloob, cloob)):
             if not np.isclose(float(found(x, z, INV_TAU)), float(expected(x, z)), rtol=1e-5):
                 raise AssertionError(f"{found.__name__} differs from the formula")
-        size, number = f"{n_pairs:,} pairs x {N_COMPONENTS}", max(1, 4096 // n_pairs)
-
-        def both(
-            name: str,
-            ours: Callable[..., Tensor],
-            reference: str,
-            theirs: Callable[..., Tensor],
-            x: Tensor = x,
-            z: Tensor = z,
-            size: str = size,
-            number: int = number,
-        ) -> Comparison:
-            return Comparison(
-                name, size, _with_gradient(ours, x, z), reference, _with_gradient(theirs, x, z),
-                number=number,
-            )  # fmt: skip
-
-        yield both("infonce", lambda x, z: infonce(x, z, INV_TAU), "F.cross_entropy", clip)
-        yield both(
-            "infonce, two replicates",
-            lambda x, z, positives=positives: infonce(x, z, INV_TAU, positives=positives),
-            "F.cross_entropy, replicates as negatives",
-            clip,
+        size, number = f"{n_pairs:,} pairs x {N_COMPONENTS}", max(1, 2048 // n_pairs)
+        plain, masked, loob = (
+            partial(infonce, inv_tau=INV_TAU),
+            partial(infonce, inv_tau=INV_TAU, positives=positives),
+            partial(infoloob, inv_tau=INV_TAU),
         )
-        yield both("infoloob", lambda x, z: infoloob(x, z, INV_TAU), "CLOOB formula", cloob)
+        for name, ours, reference, theirs in (
+            ("infonce", plain, "F.cross_entropy", clip),
+            ("infonce, two replicates", masked, "F.cross_entropy, replicates as negatives", clip),
+            ("infoloob", loob, "CLOOB formula", cloob),
+        ):
+            jobs = (_with_gradient(ours, x, z), _with_gradient(theirs, x, z))
+            yield Comparison(name, size, jobs[0], reference, jobs[1], number=number)
 
 
 def _with_gradient(objective: Callable[..., Tensor], x: Tensor, z: Tensor) -> Callable[[], None]:

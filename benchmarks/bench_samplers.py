@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from functools import partial
 
 import numpy as np
 from torch.utils.data import BatchSampler, RandomSampler
@@ -23,10 +24,18 @@ def rows(full: bool) -> Iterator[Case]:
         yield Comparison(
             "ReplicateSpreadingSampler",
             f"{n_rows:,} rows, {n_molecules:,} molecules",
-            lambda groups=groups: _consume(ReplicateSpreadingSampler(groups, BATCH_SIZE, seed=0)),
+            partial(_spread, groups),
             "torch's BatchSampler(RandomSampler), no spreading",
-            lambda groups=groups: _consume(BatchSampler(RandomSampler(groups), BATCH_SIZE, False)),
+            partial(_shuffle, groups),
         )
+
+
+def _spread(groups: np.ndarray) -> None:
+    _consume(ReplicateSpreadingSampler(groups, BATCH_SIZE, seed=0))
+
+
+def _shuffle(groups: np.ndarray) -> None:
+    _consume(BatchSampler(RandomSampler(range(len(groups))), BATCH_SIZE, drop_last=False))
 
 
 def _consume(batches: Iterable[list[int]]) -> None:

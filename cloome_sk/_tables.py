@@ -92,7 +92,8 @@ def row_name(table: Any, row: int) -> str:
     if isinstance(table, pd.DataFrame | pd.Series):
         label = table.index[row]
         if label != row:
-            return f"row {row} (index {label!r})"
+            plain = label.item() if isinstance(label, np.generic) else label
+            return f"row {row} (index {plain!r})"
     return f"row {row}"
 
 

@@ -165,12 +165,14 @@ def _retrieve(similarity: Tensor, stored: Tensor, beta: float) -> Tensor:
 
 def _against_negatives(logits: Tensor, positives: Tensor) -> Tensor:
     """Mean over rows of the mean over positives of -ln p(positive | positive or a negative)."""
-    has_negative = ~positives.all(dim=1)
-    # Rows without a negative cost nothing; left in, their empty log-sum-exp has a NaN gradient.
-    logits, mask = logits[has_negative], positives[has_negative]
-    negatives = torch.logsumexp(logits.masked_fill(mask, -torch.inf), dim=1, keepdim=True)
-    terms = (torch.logaddexp(logits, negatives) - logits).masked_fill(~mask, 0.0)
-    return (terms.sum(dim=1) / mask.sum(dim=1)).sum() / len(has_negative)
+    has_negative = ~positives.all(dim=1, keepdim=True)
+    # A row without a negative stays unmasked: an empty log-sum-exp would have a NaN gradient.
+    told = positives & has_negative
+    negatives = torch.logsumexp(logits.masked_fill(told, -torch.inf), dim=1)
+    row, column = torch.nonzero(told, as_tuple=True)
+    positive = logits[row, column]
+    terms = torch.logaddexp(positive, negatives[row]) - positive
+    return (terms / positives.sum(dim=1)[row]).sum() / len(logits)
 
 
 def _leave_out(logits: Tensor, positives: Tensor) -> Tensor:

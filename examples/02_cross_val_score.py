@@ -48,7 +48,7 @@ print(f"{len(X)} wells, {len(set(molecules))} molecules, {y.nunique()} classes (
 # Three kinds of features and chance, with the same classifier on the same folds. In the pipeline the
 # embedder is trained anew in each fold, so no fold is scored by an embedder that saw its molecules.
 profile = make_column_transformer(
-    ("passthrough", make_column_selector("^(Cells|Cytoplasm|Nuclei)_")), verbose_feature_names_out=False
+    ("passthrough", make_column_selector("^(?:Cells|Cytoplasm|Nuclei)_"))
 )
 fingerprint = make_column_transformer((FunctionTransformer(morgan_fingerprints), "Metadata_smiles"))
 embedder = CloomeEmbedder(
@@ -67,7 +67,8 @@ def show(name, model):
 
 
 print("Accuracy over the wells of molecules not seen in training:")
-show("chance (the most frequent class)", DummyClassifier())
+show("chance: any class", DummyClassifier(strategy="uniform", random_state=0))
+show("chance: the most frequent class", DummyClassifier())
 show("profile", make_pipeline(profile, classifier))
 show("Morgan fingerprint", make_pipeline(fingerprint, classifier))
 show("CLOOME, trained in each fold", make_pipeline(embedder, classifier))

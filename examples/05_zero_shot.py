@@ -31,8 +31,8 @@ else:
 
 controls = find_controls(X)
 X = ControlNormalizer().fit_transform(X)  # before splitting: it reads control wells only
-X = X[~controls.mask].reset_index(drop=True)
-molecules = molecule_key(X["Metadata_smiles"])
+X = X[~controls.mask]
+# Classes of fewer than three molecules cannot be split.
 X = X[X[label].map(X.groupby(label)["Metadata_smiles"].nunique()) >= 3].reset_index(drop=True)
 molecules = molecule_key(X["Metadata_smiles"])
 

@@ -19,7 +19,7 @@ from cloome_sk.demo.retrieval import (
     unseen_molecules,
     unseen_plates,
 )
-from cloome_sk.demo.screen import Screen, load_screen
+from cloome_sk.evaluation.screens import Screen, load_screen
 
 N_DRAWN = 4
 NOT_SHOWN = {"median_rank", "mean_rank", "mrr"}

@@ -16,7 +16,7 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from cloome_sk import CloomeEmbedder, ZeroShotMoAClassifier
 from cloome_sk._tables import profile_columns
 from cloome_sk.demo.retrieval import Fold
-from cloome_sk.demo.screen import FEWEST, Screen
+from cloome_sk.evaluation.screens import FEWEST, Screen
 from cloome_sk.molecules import morgan_fingerprints
 
 N_REFERENCES = 5

@@ -12,13 +12,10 @@ from sklearn.model_selection import GroupShuffleSplit, StratifiedGroupKFold
 from tqdm.auto import tqdm
 
 from cloome_sk import CloomeEmbedder
-from cloome_sk.demo.screen import Screen
-from cloome_sk.encoders import MoleculeEncoder, ProfileEncoder
+from cloome_sk.evaluation.screens import Screen, make_embedder
 from cloome_sk.metrics import retrieval_metrics
 
 N_FOLDS = 5
-N_UPDATES = 350
-"""Training steps of each encoder, whatever the size of the table."""
 
 
 @dataclass(frozen=True)
@@ -28,32 +25,6 @@ class Fold:
     embedder: CloomeEmbedder
     train: np.ndarray
     test: np.ndarray
-
-
-def make_embedder(n_pairs: int, seed: int) -> CloomeEmbedder:
-    """Give an encoder smaller than the paper's, for a table of a few thousand wells.
-
-    Parameters
-    ----------
-    n_pairs : int
-        Number of training pairs; more pairs, fewer epochs.
-    seed : int
-        Its `random_state`.
-
-    Returns
-    -------
-    CloomeEmbedder
-        Not fitted.
-    """
-    batch_size = 256
-    return CloomeEmbedder(
-        phenotype=ProfileEncoder(hidden_sizes=(512,)),
-        molecule=MoleculeEncoder(hidden_sizes=(512,), input_dropout=0.2),
-        n_components=128,
-        batch_size=batch_size,
-        max_epochs=round(N_UPDATES / -(-n_pairs // batch_size)),
-        random_state=seed,
-    )
 
 
 def encoders_of_unseen_molecules(screen: Screen, seed: int) -> Iterator[Fold]:

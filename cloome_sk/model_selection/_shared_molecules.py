@@ -9,8 +9,8 @@ import pandas as pd
 from rdkit import Chem, rdBase
 from sklearn.exceptions import NotFittedError
 
-from cloome_sk._tables import row_name, shown
-from cloome_sk.model_selection._shared_places import not_checked
+from cloome_sk._tables import row_name
+from cloome_sk.model_selection._shared_places import counted, not_checked, such_as
 from cloome_sk.model_selection._sides import Side, SideMolecules
 from cloome_sk.model_selection._structures import Structures, packed_fingerprints
 from cloome_sk.model_selection.groups import scaffolds_of
@@ -41,7 +41,7 @@ def molecule_findings(
     sentence = f"None of {n_all:,} test molecules is in the training set."
     if n_shared:
         how = ", ".join(
-            f"{int(np.isin(asked.codes, np.flatnonzero(part)).sum()):,} rows {RELATIONS[name]}"
+            f"{counted(int(part[asked.codes].sum()), 'row')} {RELATIONS[name]}"
             for name, part in parts.items()
             if part.any()
         )
@@ -58,8 +58,9 @@ def molecule_findings(
         sentence = f"No test molecule is in the training set {RELATIONS[name]}."
         if n_part:
             sentence = (
-                f"{n_part:,} test molecules ({concerned.sum():,} rows) are in the training set "
-                f"{RELATIONS[name]}, such as {'; '.join(examples)}."
+                f"{counted(n_part, 'test molecule')} ({counted(int(concerned.sum()), 'row')}) "
+                f"{'is' if n_part == 1 else 'are'} in the training set {RELATIONS[name]}"
+                f"{', such as ' + '; '.join(examples) if examples else ''}."
             )
         findings.append(Finding(name, sentence, n_part, concerned, looked_at, examples))
     return findings
@@ -101,9 +102,15 @@ def _examples(
         mine = asked.rows[np.flatnonzero(asked.codes == code)[0]]
         place = np.flatnonzero(known.row_keys == asked.keys[code])[0]
         theirs = known.rows[place]
+        here, there = asked.smiles[code], known.smiles[known.codes[place]]
+        mine, theirs = (
+            f"test {row_name(test.table, int(mine))}",
+            f"training {row_name(train.table, int(theirs))}",
+        )
         out.append(
-            f"{asked.smiles[code]} (test {row_name(test.table, int(mine))}) and "
-            f"{known.smiles[known.codes[place]]} (training {row_name(train.table, int(theirs))})"
+            f"{here} ({mine}; {theirs})"
+            if here == there
+            else f"{here} ({mine}) and {there} ({theirs})"
         )
     return tuple(out)
 
@@ -127,7 +134,7 @@ def scaffold_finding(
     if found:
         sentence = (
             f"{len(found):,} of {n_all:,} test scaffolds ({rows.sum():,} of {looked_at.sum():,} "
-            f"test rows) are in the training set, such as {shown(found, n_examples)}."
+            f"test rows) are in the training set{such_as(found, n_examples)}."
         )
     return Finding("scaffold", sentence, len(found), rows, looked_at, tuple(found[:n_examples]))
 
@@ -195,7 +202,7 @@ def embedder_finding(
     if n_met:
         sentence = (
             f"The embedder was trained on {n_met:,} of {n_all:,} test molecules ({rows.sum():,} of "
-            f"{looked_at.sum():,} test rows), such as {shown(examples)}."
+            f"{looked_at.sum():,} test rows){such_as(list(asked.smiles[met]), n_examples)}."
         )
     return Finding("embedder", sentence, n_met, rows, looked_at, examples)
 

@@ -11,11 +11,14 @@ from cloome_sk.model_selection._sides import Side
 from cloome_sk.model_selection.leakage_result import Finding
 
 PLACES = ("plate", "well", "position", "batch", "source")
-_PLURAL = {
-    "plate": "plates",
-    "well": "physical wells (plate and well position)",
-    "batch": "batches",
-    "source": "sources",
+_NAMES = {
+    "plate": ("plate", "plates"),
+    "well": (
+        "physical well (plate and well position)",
+        "physical wells (plate and well position)",
+    ),
+    "batch": ("batch", "batches"),
+    "source": ("source", "sources"),
 }
 
 
@@ -40,14 +43,14 @@ def _shared(kind: str, train: Side, test: Side, claimed: set[str], n_examples: i
     blank = int((~known).sum()), int(pd.isna(seen).sum())
     n_controls = int((rows & test.controls.mask).sum())
     if shared:
+        among = f" ({counted(n_controls, 'negative control')} among them)" if n_controls else ""
         sentence = (
-            f"{len(shared):,} {_PLURAL[kind]} are in both sets, with {rows.sum():,} of "
-            f"{known.sum():,} test rows"
-            f"{f' ({n_controls:,} of them negative controls)' if n_controls else ''}, such as "
-            f"{shown(shared, n_examples)}."
+            f"{counted(len(shared), *_NAMES[kind])} {'is' if len(shared) == 1 else 'are'} in both "
+            f"sets, with {rows.sum():,} of {known.sum():,} test rows{among}"
+            f"{such_as(shared, n_examples)}."
         )
     else:
-        sentence = f"No {_PLURAL[kind]} are in both sets."
+        sentence = f"No {_NAMES[kind][0]} is in both sets."
     return Finding(
         kind,
         sentence + _blank(kind, *blank),
@@ -86,9 +89,9 @@ def _position(train: Side, test: Side, claimed: set[str], n_examples: int) -> Fi
     sentence = "No well position of the test set is on another plate of the training set."
     if shared:
         sentence = (
-            f"{len(shared):,} well positions of the test set are on other plates of the training "
-            f"set, with {rows.sum():,} of {known.sum():,} test rows: a layout effect would carry "
-            "over."
+            f"{counted(len(shared), 'well position')} of the test set "
+            f"{'is' if len(shared) == 1 else 'are'} on other plates of the training set, with "
+            f"{rows.sum():,} of {known.sum():,} test rows: a layout effect would carry over."
         )
     return Finding(kind, sentence, len(shared), rows, known, tuple(shared[:n_examples]))
 
@@ -124,6 +127,16 @@ def _blank(kind: str, n_test: int, n_train: int) -> str:
     if not n_test and not n_train:
         return ""
     return f" Not checked: {n_test:,} test and {n_train:,} training rows without a {kind}."
+
+
+def counted(n: int, one: str, several: str | None = None) -> str:
+    """A number with its noun."""
+    return f"{n:,} {one if n == 1 else several or one + 's'}"
+
+
+def such_as(names: list[str], n_examples: int) -> str:
+    """Some of the names, as the end of a sentence."""
+    return f", such as {shown(names, n_examples)}" if n_examples else ""
 
 
 def not_checked(kind: str, reason: str, claimed: set[str]) -> Finding:

@@ -1,4 +1,4 @@
-"""leakage_report: what a test set shares with the training set, and whether that matters."""
+"""The report of what a test set shares with the training set, and whether that matters."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def leakage_report(
     >>> report.ok
     False
     >>> print(report.sentences[0])
-    1 of 2 test molecules (1 of 2 test rows) are in the training set: 1 rows as another salt,
+    1 of 2 test molecules (1 of 2 test rows) are in the training set: 1 row as another salt,
     charge or tautomer only.
     >>> report.table.loc[["molecule", "plate"], ["claimed", "n_shared", "n_test_rows"]]
               claimed  n_shared  n_test_rows

@@ -14,7 +14,9 @@ from cloome_sk.molecules.smiles import as_smiles, bad_molecules_message, factori
 CONNECTIVITY = 14
 """Length of the first block of an InChIKey: the skeleton, without stereochemistry and isotopes."""
 
-_METALS = Chem.MolFromSmarts("[!#1;!#2;!#5;!#6;!#7;!#8;!#9;!#14;!#15;!#16;!#17;!#34;!#35;!#53]")
+_CHARGE_OR_METAL = Chem.MolFromSmarts(
+    "[!+0,!#1&!#2&!#5&!#6&!#7&!#8&!#9&!#14&!#15&!#16&!#17&!#34&!#35&!#53]"
+)
 
 
 def molecule_key(smiles: Any, *, tautomers: bool = False) -> np.ndarray:
@@ -87,8 +89,4 @@ def _key(text: str, tautomers: bool) -> str | None:
 
 def _needs_standardising(molecule: Chem.Mol) -> bool:
     """Whether there is a salt, a charge or a metal; otherwise InChI alone gives the same key."""
-    return (
-        len(Chem.GetMolFrags(molecule)) > 1
-        or any(atom.GetFormalCharge() for atom in molecule.GetAtoms())
-        or molecule.HasSubstructMatch(_METALS)
-    )
+    return molecule.HasSubstructMatch(_CHARGE_OR_METAL) or len(Chem.GetMolFrags(molecule)) > 1

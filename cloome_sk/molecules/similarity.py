@@ -35,7 +35,7 @@ def tanimoto_neighbors(
     """Find all pairs of molecules with a Tanimoto similarity of at least the threshold.
 
     All pairs are compared, a block of rows at a time: time grows with the square of the number
-    of molecules (about 30 seconds of one core for 100,000), memory only with the number of
+    of molecules (about a minute of one core for 100,000), memory only with the number of
     molecules and of neighbours found. No result is approximate.
 
     Parameters

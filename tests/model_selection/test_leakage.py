@@ -158,13 +158,13 @@ def test_sentences_say_what_was_found(train, test_set):
     text = str(report)
     assert len(report.sentences) >= len(report.table)
     assert (
-        "!! 1 of 2 test molecules (1 of 2 test rows) are in the training set: 1 rows as another "
+        "!! 1 of 2 test molecules (1 of 2 test rows) are in the training set: 1 row as another "
         "salt, charge or tautomer only." in text
     )
     assert f"{CHIRAL}.Cl (test row 0) and {CHIRAL} (training row 0)" in text
-    assert "1 plates are in both sets, with 1 of 3 test rows, such as P1." in text
+    assert "1 plate is in both sets, with 1 of 3 test rows, such as P1." in text
     assert "such as P1 / A01." in text
-    assert "No batches are in both sets." in text
+    assert "No batch is in both sets." in text
 
 
 def test_controls_are_no_molecules_and_the_report_says_so(train, test_set):
@@ -176,7 +176,7 @@ def test_controls_are_no_molecules_and_the_report_says_so(train, test_set):
     # the same tables, when nothing is taken for a control
     report = leakage_report(train, test_set, controls=None)
     assert not report.ok
-    assert report.table.loc["molecule", "examples"][0].startswith("CS(C)=O (test row 2)")
+    assert report.table.loc["molecule", "examples"][0].startswith("CS(C)=O (test row 2;")
     assert "No row was taken for a negative control." in report.sentences
 
 
@@ -192,7 +192,7 @@ def test_control_wells_in_both_sets_are_named_as_such(train, test_set):
     both = pd.concat([test_set, train.iloc[[3]]])
     report = leakage_report(train, both, claim="well")
     assert not report.ok
-    assert "(1 of them negative controls)" in " ".join(report.sentences)
+    assert "(1 negative control among them)" in " ".join(report.sentences)
 
 
 def test_missing_columns_are_reported_as_not_checked(train, test_set):
@@ -225,8 +225,7 @@ def test_rows_that_cannot_be_checked_are_counted(train, test_set):
     text = str(report)
     assert "Not checked for molecules: 1 test rows without a readable structure." in text
     assert (
-        "No plates are in both sets. Not checked: 1 test and 0 training rows without a plate."
-        in text
+        "No plate is in both sets. Not checked: 1 test and 0 training rows without a plate." in text
     )
     assert report.table.loc["molecule", "of_test_rows"] == 1
     assert report.table.loc["plate", "of_test_rows"] == 2
@@ -317,7 +316,7 @@ def test_lists_of_structures(train, test_set):
 def test_rows_are_named_by_position_and_index(train, test_set):
     leaky = planted(test_set, smiles=CHIRAL).set_axis(["x", "y", "z"])
     example = leakage_report(train, leaky).table.loc["molecule", "examples"][0]
-    assert "(test row 0 (index 'x'))" in example
+    assert "(test row 0 (index 'x'); training row 0)" in example
 
 
 def test_number_of_examples(train):

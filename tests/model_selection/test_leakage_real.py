@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from time import perf_counter
+from time import process_time
 
 import numpy as np
 import pandas as pd
@@ -73,14 +73,14 @@ def test_bray_wells_in_reasonable_time(data_home):
     X = pd.read_parquet(data_home / "metadata" / "bray_idr0016_wells.parquet")
     plates = pd.Series(X["plate_id"].unique())
     unseen = X["plate_id"].isin(plates.sample(frac=0.2, random_state=0))
-    start = perf_counter()
+    start = process_time()
     report = leakage_report(
         X[~unseen],
         X[unseen],
         claim=("plate", "well"),
         columns={"plate": "plate_id", "well": "well_id"},
     )
-    seconds = perf_counter() - start
+    seconds = process_time() - start
     assert report.ok
     assert seconds < 300
     table = report.table

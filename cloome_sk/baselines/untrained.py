@@ -1,0 +1,126 @@
+"""The same embedder without its training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import clone
+from sklearn.utils import check_random_state
+
+from cloome_sk.baselines.embedder_controls import EmbedderControl
+from cloome_sk.embedder import CloomeEmbedder
+from cloome_sk.encoders.base import Encoder, Inputs
+
+BLOCK = 1024
+"""Samples sent through the untrained networks at a time."""
+
+
+class UntrainedEmbedder(EmbedderControl):
+    """An embedder with the weights that training would start from.
+
+    Columns, scaling and networks are those of the embedder; no step of training is made. Batch
+    normalisation, which has to know some mean and variance, gets those of all training inputs:
+    what the first step of training sees, up to the choice of a batch.
+
+    Parameters
+    ----------
+    embedder : CloomeEmbedder
+        Its parameters are taken, `random_state` for the weights among them; those of the training
+        have no effect.
+
+    Attributes
+    ----------
+    embedder_ : CloomeEmbedder
+        The embedder with its first weights.
+
+    Examples
+    --------
+    >>> from cloome_sk import CloomeEmbedder
+    >>> from cloome_sk.baselines import UntrainedEmbedder
+    >>> from cloome_sk.datasets import make_profiles
+    >>> X = make_profiles(n_compounds=24, random_state=0)  # simulated
+    >>> untrained = UntrainedEmbedder(CloomeEmbedder(n_components=16, random_state=0)).fit(X)
+    >>> untrained.embed_phenotypes(X).shape == (len(X), 16)
+    True
+    """
+
+    def __init__(self, embedder: CloomeEmbedder) -> None:
+        self.embedder = embedder
+
+    def fit(self, X: pd.DataFrame, y: Any = None) -> UntrainedEmbedder:
+        """Prepare both encoders on the rows of X, and draw their weights.
+
+        Parameters
+        ----------
+        X : DataFrame or ndarray, shape (n_samples, n_columns)
+            The training table.
+        y : object, optional
+            Ignored.
+
+        Returns
+        -------
+        UntrainedEmbedder
+            Itself.
+
+        Raises
+        ------
+        TypeError
+            If `embedder` is no `CloomeEmbedder`.
+        """
+        if not isinstance(self.embedder, CloomeEmbedder):
+            raise TypeError(
+                "UntrainedEmbedder takes a CloomeEmbedder, whose networks it builds; got "
+                f"{type(self.embedder).__name__}."
+            )
+        parameters = clone(self.embedder).get_params(deep=False)
+        self.embedder_ = _WithoutTraining(**parameters).fit(X)
+        return self
+
+
+class _WithoutTraining(CloomeEmbedder):
+    """A CloomeEmbedder whose training stops before the first step."""
+
+    def _train(
+        self,
+        phenotype: Encoder,
+        molecule: Encoder,
+        phenotype_inputs: Inputs,
+        molecule_inputs: Inputs,
+        groups: np.ndarray,
+    ) -> tuple[dict[str, np.ndarray], list[dict[str, Any]]]:
+        """Fresh weights, and no history."""
+        import torch
+
+        from cloome_sk.networks import DualEncoder
+
+        seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            network = DualEncoder(
+                phenotype.network(self.n_components),
+                molecule.network(self.n_components),
+                inv_tau=self.inv_tau,
+            )
+            _settle_norms(network.phenotype, phenotype_inputs)
+            _settle_norms(network.molecule, molecule_inputs)
+        state = {name: value.numpy().copy() for name, value in network.state_dict().items()}
+        return state, []
+
+
+def _settle_norms(network: Any, inputs: Inputs) -> None:
+    """Give batch normalisation the mean and variance of all inputs, in one pass without dropout."""
+    import torch
+    from torch.nn.modules.batchnorm import _BatchNorm
+
+    network.eval()
+    for module in network.modules():
+        if isinstance(module, _BatchNorm):
+            module.reset_running_stats()
+            module.train()
+            module.momentum = None  # the plain average over the blocks
+    rows = np.unique(inputs.index)
+    with torch.no_grad():
+        for block in np.array_split(rows, -(-len(rows) // BLOCK)):
+            network(torch.as_tensor(inputs.values[block]))

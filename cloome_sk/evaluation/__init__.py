@@ -1,0 +1,11 @@
+"""Studies: a table, a model and its controls in; figures with chance and intervals out.
+
+``python -m cloome_sk.evaluation --help`` lists them.
+"""
+
+from __future__ import annotations
+
+from cloome_sk.evaluation.controls import ControlStudy, study_controls
+from cloome_sk.evaluation.screens import Screen, load_screen, make_embedder
+
+__all__ = ["ControlStudy", "Screen", "load_screen", "make_embedder", "study_controls"]
