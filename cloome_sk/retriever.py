@@ -52,7 +52,7 @@ class CrossModalRetriever(BaseEstimator):
 
     Attributes
     ----------
-    embeddings_ : ndarray of float, shape (n_samples_fit_, n_components)
+    embeddings_ : ndarray of float, shape (n_samples, n_components)
         Unit vectors of the rows of the fitted X; NaN where a row has none.
     candidates_ : ndarray of intp
         Positions of the rows that can be hits: all but the two below.

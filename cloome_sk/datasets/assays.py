@@ -66,12 +66,6 @@ def load_assays(name: str, data_home: str | os.PathLike[str] | None = None) -> B
         ``DESCR``
             What the labels are, in a sentence.
 
-    Warns
-    -----
-    UserWarning
-        If labels of one molecule in one assay contradict each other. They are NaN in ``target``
-        and listed in ``conflicts``. Agreeing duplicates count once.
-
     Raises
     ------
     ValueError
@@ -81,6 +75,12 @@ def load_assays(name: str, data_home: str | os.PathLike[str] | None = None) -> B
         If there is no data folder, or the table is not in it.
     ImportError
         If pyarrow is not installed.
+
+    Warns
+    -----
+    UserWarning
+        If labels of one molecule in one assay contradict each other. They are NaN in ``target``
+        and listed in ``conflicts``. Agreeing duplicates count once.
 
     Notes
     -----

@@ -76,11 +76,6 @@ def fetch_assays(
     Bunch
         As :func:`load_assays`.
 
-    Warns
-    -----
-    UserWarning
-        If compounds had to be left out because the source of structures does not know them.
-
     Raises
     ------
     DownloadError
@@ -92,6 +87,11 @@ def fetch_assays(
         If no data folder is named.
     ImportError
         If pyarrow is not installed.
+
+    Warns
+    -----
+    UserWarning
+        If compounds had to be left out because the source of structures does not know them.
 
     Notes
     -----

@@ -48,11 +48,6 @@ def load_cell_injury(
         ``Metadata_timepoint_h``, ``Metadata_rel_cellcount`` and ``Metadata_murcko``. The index
         runs from 0.
 
-    Warns
-    -----
-    UserWarning
-        If wells were dropped; the message names them.
-
     Raises
     ------
     FileNotFoundError
@@ -62,6 +57,11 @@ def load_cell_injury(
         the file is truncated or is another table.
     ImportError
         If pyarrow is not installed.
+
+    Warns
+    -----
+    UserWarning
+        If wells were dropped; the message names them.
 
     References
     ----------

@@ -79,11 +79,6 @@ def fetch_cpjump1(
         As :func:`load_cpjump1`. ``table.attrs["sha256"]`` holds the SHA-256 of each source file
         the table was built from, for the record.
 
-    Warns
-    -----
-    UserWarning
-        If the plates do not all hold the same features: only the shared ones are kept.
-
     Raises
     ------
     DownloadError
@@ -94,6 +89,11 @@ def fetch_cpjump1(
         If no data folder is named.
     ImportError
         If pyarrow is not installed.
+
+    Warns
+    -----
+    UserWarning
+        If the plates do not all hold the same features: only the shared ones are kept.
 
     Notes
     -----

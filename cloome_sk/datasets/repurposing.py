@@ -66,8 +66,8 @@ def load_repurposing_hub(data_home: str | os.PathLike[str] | None = None) -> pd.
 
     Notes
     -----
-    Some ``smiles`` carry an extension (`` |&1:10|``: a racemate) that RDKit understands, and a few
-    ``InChIKey`` cells hold an InChI instead: name molecules with
+    Some ``smiles`` carry an extension (``|&1:10|`` after a space: a racemate) that RDKit
+    understands, and a few ``InChIKey`` cells hold an InChI instead: name molecules with
     :func:`cloome_sk.molecules.molecule_key`. The files themselves restrict their use to
     non-commercial purposes.
 

@@ -16,6 +16,7 @@ from cloome_sk.demo.classes import classification, zero_shot
 from cloome_sk.demo.retrieval import (
     encoders_of_unseen_molecules,
     plate_split,
+    unseen_indeed,
     unseen_molecules,
     unseen_plates,
 )
@@ -37,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     start = time.perf_counter()
     screen = load_screen(options.data, options.data_home, options.seed)
     folds = list(encoders_of_unseen_molecules(screen, options.seed))
+    print(unseen_indeed(screen, folds))
     print_table("Retrieval of molecules not seen in training", unseen_molecules(screen, folds))
     embedder, on_plates = unseen_plates(screen, options.seed)
     print_table("Retrieval of seen molecules on plates not seen in training", on_plates)

@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 from cloome_sk import CloomeEmbedder
 from cloome_sk.evaluation.screens import Screen, make_embedder
 from cloome_sk.metrics import retrieval_metrics
+from cloome_sk.model_selection import leakage_report
 
 N_FOLDS = 5
 
@@ -50,6 +51,38 @@ def encoders_of_unseen_molecules(screen: Screen, seed: int) -> Iterator[Fold]:
     for train, test in tqdm(splits, desc="Training an encoder for each fold", unit="fold"):
         embedder = make_embedder(len(train), seed).fit(screen.wells.iloc[train])
         yield Fold(embedder, train, test)
+
+
+def unseen_indeed(screen: Screen, folds: Sequence[Fold]) -> str:
+    """Check that no fold tests a molecule that its encoder was trained on.
+
+    Parameters
+    ----------
+    screen : Screen
+        The screen.
+    folds : sequence of Fold
+        Encoders, and the rows they have and have not seen.
+
+    Returns
+    -------
+    str
+        A sentence for the user.
+
+    Raises
+    ------
+    RuntimeError
+        If one does; the message is the leakage report.
+    """
+    for fold in folds:
+        report = leakage_report(
+            screen.wells.iloc[fold.train],
+            screen.wells.iloc[fold.test],
+            claim="molecule",
+            embedder=fold.embedder,
+        )
+        if not report.ok:
+            raise RuntimeError(str(report))
+    return f"Leakage report: no molecule on both sides of any of {len(folds)} folds.\n"
 
 
 def unseen_molecules(screen: Screen, folds: Sequence[Fold]) -> pd.DataFrame:
@@ -143,8 +176,10 @@ def plate_split(screen: Screen, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
     Returns
     -------
-    train, test : ndarray of int
-        Rows.
+    train : ndarray of int
+        Rows of the other plates.
+    test : ndarray of int
+        Rows of the plates held out.
     """
     plates = screen.wells["Metadata_Plate"]
     n_held = max(1, plates.nunique() // N_FOLDS)

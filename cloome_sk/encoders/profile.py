@@ -127,7 +127,7 @@ class ProfileEncoder(Encoder):
         Returns
         -------
         Inputs
-            float32 values of shape (n_samples, n_columns).
+            Values are float32 of shape (n_samples, n_columns).
 
         Raises
         ------

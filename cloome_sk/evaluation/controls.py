@@ -6,7 +6,6 @@ import warnings
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
@@ -69,7 +68,8 @@ class ControlStudy:
             ],
         )
         return {
-            str(direction): _arranged(rows) for direction, rows in own.groupby("direction", sort=False)
+            str(direction): _arranged(rows)
+            for direction, rows in own.groupby("direction", sort=False)
         }
 
 

@@ -118,7 +118,7 @@ def expected_calibration_error(
     Returns
     -------
     float in [0, 1]
-        Σ_b n_b / n · |accuracy_b − confidence_b|; 0 is best.
+        ``Σ_b n_b / n · |accuracy_b − confidence_b|``; 0 is best.
 
     Raises
     ------

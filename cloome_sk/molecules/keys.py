@@ -9,14 +9,11 @@ import numpy as np
 from rdkit import Chem, rdBase
 from rdkit.Chem.MolStandardize import rdMolStandardize
 
+from cloome_sk.molecules.parents import parent_molecule
 from cloome_sk.molecules.smiles import as_smiles, bad_molecules_message, factorize, invalid_smiles
 
 CONNECTIVITY = 14
 """Length of the first block of an InChIKey: the skeleton, without stereochemistry and isotopes."""
-
-_CHARGE_OR_METAL = Chem.MolFromSmarts(
-    "[!+0,!#1&!#2&!#5&!#6&!#7&!#8&!#9&!#14&!#15&!#16&!#17&!#34&!#35&!#53]"
-)
 
 
 def molecule_key(smiles: Any, *, tautomers: bool = False) -> np.ndarray:
@@ -74,19 +71,12 @@ def molecule_key(smiles: Any, *, tautomers: bool = False) -> np.ndarray:
 
 @lru_cache(maxsize=1 << 18)
 def _key(text: str, tautomers: bool) -> str | None:
+    molecule = parent_molecule(text)
+    if molecule is None:
+        return None
     with rdBase.BlockLogs():
-        molecule = Chem.MolFromSmiles(text) if text.strip() else None
-        if molecule is None or molecule.GetNumAtoms() == 0:
-            return None
-        if _needs_standardising(molecule):
-            molecule = rdMolStandardize.ChargeParent(molecule)
         if tautomers:
             molecule = rdMolStandardize.TautomerEnumerator().Canonicalize(molecule)
         key = Chem.MolToInchiKey(molecule)
-        # A few organometallics have no InChI; their canonical SMILES still tells them apart.
-        return key[:CONNECTIVITY] if key else Chem.MolToSmiles(molecule, isomericSmiles=False)
-
-
-def _needs_standardising(molecule: Chem.Mol) -> bool:
-    """Whether there is a salt, a charge or a metal; otherwise InChI alone gives the same key."""
-    return molecule.HasSubstructMatch(_CHARGE_OR_METAL) or len(Chem.GetMolFrags(molecule)) > 1
+    # A few organometallics have no InChI; their canonical SMILES still tells them apart.
+    return key[:CONNECTIVITY] if key else Chem.MolToSmiles(molecule, isomericSmiles=False)

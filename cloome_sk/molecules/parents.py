@@ -9,8 +9,11 @@ import numpy as np
 from rdkit import Chem, rdBase
 from rdkit.Chem.MolStandardize import rdMolStandardize
 
-from cloome_sk.molecules.keys import _needs_standardising
 from cloome_sk.molecules.smiles import as_smiles, bad_molecules_message, factorize, invalid_smiles
+
+_CHARGE_OR_METAL = Chem.MolFromSmarts(
+    "[!+0,!#1&!#2&!#5&!#6&!#7&!#8&!#9&!#14&!#15&!#16&!#17&!#34&!#35&!#53]"
+)
 
 
 def parent_smiles(smiles: Any) -> np.ndarray:
@@ -65,3 +68,8 @@ def parent_molecule(text: str) -> Chem.Mol | None:
         if _needs_standardising(molecule):
             molecule = rdMolStandardize.ChargeParent(molecule)
         return molecule
+
+
+def _needs_standardising(molecule: Chem.Mol) -> bool:
+    """Whether there is a salt, a charge or a metal; otherwise the molecule is its own parent."""
+    return molecule.HasSubstructMatch(_CHARGE_OR_METAL) or len(Chem.GetMolFrags(molecule)) > 1
