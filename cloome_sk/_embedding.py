@@ -82,18 +82,26 @@ class FittedEmbedder:
         return np.array(table.columns.isin(list(read)) & numeric, dtype=bool)
 
     def control_rows(self, X: Any) -> np.ndarray:
-        """Which rows of a table are negative controls by the embedder's own rule."""
+        """Which rows of a table are negative controls by the rule the embedder was fitted with.
+
+        An embedder that has no such rule, because its table had no controls or because it keeps
+        none, is asked for its parameter `controls` instead.
+        """
         if not isinstance(X, pd.DataFrame):
             return np.zeros(len(X), dtype=bool)
         from cloome_sk.preprocessing.controls import apply_controls, find_controls
 
-        rule = getattr(self.embedder, "controls", None)
-        if isinstance(rule, tuple):
-            # A database without that column, such as a library of molecules, has no controls.
-            column, values = rule
+        # Guessing anew could take another column, or other values, than the embedder was trained
+        # by. A database without the column, such as a library of molecules, has no controls.
+        rule = getattr(getattr(self.embedder, "controls_", None), "rule", None)
+        if rule is not None:
+            return apply_controls(X, *rule).mask
+        controls = getattr(self.embedder, "controls", None)
+        if isinstance(controls, tuple):
+            column, values = controls
             values = list(values) if pd.api.types.is_list_like(values) else [values]
             return apply_controls(X, column, values).mask
-        return find_controls(X, rule).mask
+        return find_controls(X, controls).mask
 
 
 def open_embedder(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn import get_config
@@ -140,3 +140,64 @@ def nearest(
         np.concatenate([rows for _, rows, _ in found] or [np.empty(0, dtype=np.intp)]),
         np.concatenate([similarity for _, _, similarity in found] or [np.empty(0)]),
     )
+
+
+def ask_index(
+    index: Any,
+    queries: np.ndarray,
+    database: np.ndarray,
+    k: int,
+    *,
+    candidates: np.ndarray,
+    own: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Hits by an index over the candidates, with exact cosines and ties in order of the rows.
+
+    Parameters
+    ----------
+    index : object
+        Fitted to ``database[candidates]``; has ``kneighbors(Z, n_neighbors)``.
+    queries, database, candidates, own
+        As for `nearest`.
+    k : int
+        Hits of each query.
+
+    Returns
+    -------
+    indices : ndarray of intp, shape (n_queries, k)
+        Positions of the hits in the database.
+    similarity : ndarray of float64, shape (n_queries, k)
+        Cosine, in [-1, 1].
+
+    Raises
+    ------
+    ValueError
+        If the index returns too few positions, or such as are none.
+    """
+    name = type(index).__name__
+    n_candidates = len(candidates)
+    wanted = k if own is None else k + 1
+    _, found = index.kneighbors(queries, wanted)
+    found = np.asarray(found)
+    if found.shape != (len(queries), wanted):
+        raise ValueError(
+            f"neighbors={name}: kneighbors returned positions of shape {found.shape}; "
+            f"expected {(len(queries), wanted)}."
+        )
+    if found.min() < 0 or found.max() >= n_candidates:
+        row = int(np.argmax(((found < 0) | (found >= n_candidates)).any(axis=1)))
+        raise ValueError(
+            f"neighbors={name}: kneighbors returned {found[row].tolist()} for query {row}; "
+            f"expected {wanted} positions from 0 to {n_candidates - 1}. Approximate indices "
+            "return -1 where they find too few: let it search wider, or ask for fewer."
+        )
+    rows = candidates[found]
+    indices = np.empty((len(queries), k), dtype=np.intp)
+    similarity = np.empty((len(queries), k))
+    for query, hits in enumerate(rows):
+        exact = cosine(queries[query], database, hits)
+        if own is not None:
+            exact[hits == own[query]] = -np.inf
+        best = np.lexsort((hits, -exact))[:k]
+        indices[query], similarity[query] = hits[best], exact[best]
+    return indices, similarity

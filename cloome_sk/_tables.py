@@ -125,22 +125,7 @@ def column_positions(X: Any, columns: Columns, *, purpose: str) -> np.ndarray:
                 f"{purpose}: columns are given by name ({shown(wanted)}) but X is an array without "
                 "names. Pass a pandas DataFrame, or give the columns by position."
             )
-        places: dict[Hashable, list[int]] = {}
-        for position, name in enumerate(names):
-            places.setdefault(name, []).append(position)
-        missing = [name for name in wanted if name not in places]
-        if missing:
-            raise ValueError(
-                f"{purpose}: {len(missing)} column(s) are missing from the table: "
-                f"{shown(missing)}. Columns seen: {shown(names)}."
-            )
-        doubled = [name for name in wanted if len(places[name]) > 1]
-        if doubled:
-            raise ValueError(
-                f"{purpose}: the column name(s) {shown(doubled)} stand more than once in the "
-                "table; make them unique."
-            )
-        return np.array([places[name][0] for name in wanted], dtype=np.intp)
+        return named_positions(X, wanted, purpose=purpose)
     if isinstance(columns, slice) and columns == slice(None):
         return np.arange(n_columns)  # scikit-learn's helper would take it for labels
     try:
@@ -156,6 +141,26 @@ def column_positions(X: Any, columns: Columns, *, purpose: str) -> np.ndarray:
             f"{n_columns} feature(s)."
         )
     return found
+
+
+def named_positions(table: pd.DataFrame, wanted: Sequence[Hashable], *, purpose: str) -> np.ndarray:
+    """Positions of columns by their labels, of whatever type these are."""
+    places: dict[Hashable, list[int]] = {}
+    for position, name in enumerate(table.columns):
+        places.setdefault(name, []).append(position)
+    missing = [name for name in wanted if name not in places]
+    if missing:
+        raise ValueError(
+            f"{purpose}: {len(missing)} column(s) are missing from the table: "
+            f"{shown(missing)}. Columns seen: {shown(table.columns)}."
+        )
+    doubled = [name for name in wanted if len(places[name]) > 1]
+    if doubled:
+        raise ValueError(
+            f"{purpose}: the column name(s) {shown(doubled)} stand more than once in the "
+            "table; make them unique."
+        )
+    return np.array([places[name][0] for name in wanted], dtype=np.intp)
 
 
 def _names_in(columns: Any) -> list[str] | None:

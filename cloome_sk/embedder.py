@@ -22,6 +22,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from cloome_sk._device import resolve_device
 from cloome_sk._pairs import positive_groups
+from cloome_sk._refit import unchanged_on_error
 from cloome_sk._validation import check_enough, fit_table, full_table, part_table
 from cloome_sk.encoders import MoleculeEncoder
 from cloome_sk.encoders.auto import auto_encoder
@@ -67,7 +68,7 @@ class CloomeEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
     weight_decay : float, default=0.1
         Weight decay of AdamW; biases, norms and the temperature are not decayed.
     schedule : {"one-cycle", None}, default="one-cycle"
-        Learning rate over the fit: one cycle up and down, or constant.
+        Learning rate over the fit: one cycle up and down (from ten updates on), or constant.
     batch_size : int, default=256
         Pairs in a batch (>= 2). Other pairs of the batch are the negatives, so this changes the
         objective, not only the speed. Batches of an epoch are of almost equal size.
@@ -82,7 +83,7 @@ class CloomeEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         Rows of negative controls, which are no training pairs. "auto" knows the habits of the
         field, such as ``negcon`` in ``Metadata_control_type``; see `controls_` for what it took.
     device : str, default="auto"
-        "auto" takes a CUDA device where there is one, else the CPU; or any torch device.
+        "auto" takes a CUDA device where there is one, else the CPU; or the name of a device.
     random_state : int, RandomState or None, default=None
         Seed of weights, batches and dropout. The same seed gives the same result, to the bit, on
         one machine with the same number of torch threads.
@@ -101,6 +102,9 @@ class CloomeEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         Which rows were taken for negative controls; its text says so in words.
     n_pairs_ : int
         Number of training pairs.
+    skipped_rows_ : ndarray of intp
+        Positions of the treated rows that were left out of training because their structure
+        could not be read, with ``MoleculeEncoder(on_error="skip")``.
     molecules_seen_ : ndarray of object
         Sorted keys (`molecule_key`) of the training molecules: what may not stand in a test set
         of unseen molecules.
@@ -147,7 +151,7 @@ class CloomeEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "phenotype": [StrOptions({"auto"}), HasMethods(["inputs", "network"])],
-        "molecule": [HasMethods(["inputs", "network"]), None],
+        "molecule": [HasMethods(["inputs", "network", "keys"]), None],
         "objective": [StrOptions({"infonce", "infoloob"})],
         "output": [StrOptions({"phenotype", "molecule", "both"})],
         "n_components": [Interval(Integral, 1, None, closed="left")],
@@ -233,12 +237,21 @@ class CloomeEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         FloatingPointError
             If the objective stops being finite.
         """
-        if self.learn_inv_tau is True and self.objective == "infoloob":
+        if self._learns_inv_tau() and self.objective == "infoloob":
             raise ValueError(
                 'learn_inv_tau=True does not go with objective="infoloob": that objective has no '
                 'lower bound in the temperature. Use learn_inv_tau="auto" or False.'
             )
-        X = fit_table(self, X)
+        if hasattr(self.phenotype, "keys"):
+            raise ValueError(
+                f"phenotype= takes a phenotype encoder such as ProfileEncoder, got "
+                f"{type(self.phenotype).__name__}, which reads molecules."
+            )
+        with unchanged_on_error(self):
+            self._fit(fit_table(self, X))
+        return self
+
+    def _fit(self, X: Any) -> None:
         controls = find_controls(X, self.controls)
         if self.verbose:
             print(f"CloomeEmbedder: {controls}")
@@ -260,6 +273,7 @@ class CloomeEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         self.phenotype_, self.molecule_ = phenotype, molecule
         self.controls_ = controls
         self.n_pairs_ = len(rows)
+        self.skipped_rows_ = np.setdiff1d(treated, rows)
         self.molecules_seen_ = np.unique(keys)
         self.n_components_ = int(self.n_components)
         self.state_ = state
@@ -267,7 +281,11 @@ class CloomeEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         self._history = history
         self.__dict__.pop("_network", None)
         self._ready_network()
-        return self
+
+    def _learns_inv_tau(self) -> bool:
+        if isinstance(self.learn_inv_tau, str):
+            return self.objective == "infonce"
+        return bool(self.learn_inv_tau)
 
     def _train(
         self,
@@ -281,16 +299,15 @@ class CloomeEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         from cloome_sk.objectives import infoloob, infonce
         from cloome_sk.training import PairDataset, TrainingPlan, train_from_scratch
 
-        learn = self.objective == "infonce" if self.learn_inv_tau == "auto" else self.learn_inv_tau
         plan = TrainingPlan(
             objective=infonce if self.objective == "infonce" else partial(infoloob, beta=self.beta),
             inv_tau=self.inv_tau,
-            learn_inv_tau=bool(learn),
+            learn_inv_tau=self._learns_inv_tau(),
             lr=self.lr,
             weight_decay=self.weight_decay,
             schedule=self.schedule,
-            batch_size=self.batch_size,
-            max_epochs=self.max_epochs,
+            batch_size=int(self.batch_size),
+            max_epochs=int(self.max_epochs),
             seed=int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max)),
             device=resolve_device(self.device),
             verbose=self.verbose,
@@ -301,8 +318,8 @@ class CloomeEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
             groups,
         )
         networks = (
-            partial(phenotype.network, self.n_components),
-            partial(molecule.network, self.n_components),
+            partial(phenotype.network, int(self.n_components)),
+            partial(molecule.network, int(self.n_components)),
         )
         return train_from_scratch(*networks, pairs, plan)
 
@@ -379,8 +396,6 @@ class CloomeEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
             For structures that cannot be read.
         """
         check_is_fitted(self)
-        if on_error not in (None, "raise", "skip"):
-            raise ValueError(f'on_error must be "raise" or "skip", got {on_error!r}.')
         if isinstance(molecules, pd.DataFrame) or getattr(molecules, "ndim", 1) > 1:
             molecules = part_table(self, molecules, self.molecule_)
         return self._embedded("molecule", self._molecule_inputs(molecules, on_error))
@@ -399,6 +414,8 @@ class CloomeEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
 
     def _encoders(self, output: str) -> list[Encoder]:
         both = {"phenotype": self.phenotype_, "molecule": self.molecule_}
+        if output not in (*both, "both"):
+            raise ValueError(f'output must be "phenotype", "molecule" or "both", got {output!r}.')
         return list(both.values()) if output == "both" else [both[output]]
 
     # ---------------------------------------------------------------- state

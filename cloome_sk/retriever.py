@@ -22,7 +22,8 @@ from cloome_sk._embedding import (
     shown_rows,
 )
 from cloome_sk._hits import HIT_COLUMNS, clash_codes, group_codes, hit_columns, metadata_of
-from cloome_sk._nearest import cosine, nearest
+from cloome_sk._nearest import ask_index, nearest
+from cloome_sk._refit import unchanged_on_error
 
 
 class CrossModalRetriever(BaseEstimator):
@@ -57,9 +58,10 @@ class CrossModalRetriever(BaseEstimator):
     candidates_ : ndarray of intp
         Positions of the rows that can be hits: all but the two below.
     control_rows_ : ndarray of intp
-        Positions of the negative controls, by the rule of the embedder's `controls`.
+        Positions of the negative controls, by the rule that the embedder found in its `fit`
+        (`controls_`): a table without that column has none. By its `controls` where it found none.
     missing_rows_ : ndarray of intp
-        Positions of the rows that could not be embedded.
+        Positions of all rows that could not be embedded; the warning of `fit` cuts a long list.
     metadata_ : DataFrame or None
         The columns of the fitted table that are not profile features.
     n_samples_fit_ : int
@@ -147,47 +149,48 @@ class CrossModalRetriever(BaseEstimator):
         Warns
         -----
         UserWarning
-            If rows could not be embedded; it names them.
+            If rows could not be embedded; it names the first, `missing_rows_` holds all.
         """
-        self.query_ = self.query
-        if self.embedder is None:
-            self.embedder_ = None
-            self.metadata_ = None
-            self.embeddings_ = plain_embeddings(self, X, reset=True)
-            controls = np.zeros(len(self.embeddings_), dtype=bool)
-        else:
-            check_modality(self.query, "query", self)
-            check_modality(self.database, "database", self)
-            self.embedder_ = open_embedder(self.embedder, self, {self.query, self.database})
-            X = as_rows(X, self.database, f"CrossModalRetriever, database={self.database!r}")
-            self.embeddings_ = self.embedder_.embed(X, self.database)
-            self.metadata_ = metadata_of(X)
-            if isinstance(X, pd.DataFrame):
-                self.metadata_ = X.loc[:, ~self.embedder_.is_feature(X)]
-            controls = self.embedder_.control_rows(X)
-        self.n_samples_fit_ = len(self.embeddings_)
-        self.control_rows_ = np.flatnonzero(controls)
-        self.missing_rows_ = missing_rows(self.embeddings_)
-        left_out = np.union1d(self.control_rows_, self.missing_rows_)
-        self.candidates_ = np.setdiff1d(np.arange(self.n_samples_fit_), left_out)
-        if not len(self.candidates_):
-            raise ValueError(
-                f"CrossModalRetriever: none of the {self.n_samples_fit_} rows can be a hit: "
-                f"{len(self.control_rows_)} are negative controls (by the embedder's `controls`) "
-                f"and {len(self.missing_rows_)} could not be embedded."
-            )
-        lost = np.setdiff1d(self.missing_rows_, self.control_rows_)
-        if len(lost):
-            warnings.warn(
-                f"CrossModalRetriever: {shown_rows(lost)} of the database could not "
-                "be embedded and will never be a hit.",
-                stacklevel=3,
-            )
-        self.neighbors_ = None
-        if self.neighbors is not None:
-            index = clone(self.neighbors, safe=False)
-            index.fit(np.ascontiguousarray(self.embeddings_[self.candidates_]))
-            self.neighbors_ = index
+        with unchanged_on_error(self):
+            self.query_ = self.query
+            if self.embedder is None:
+                self.embedder_ = None
+                self.metadata_ = None
+                self.embeddings_ = plain_embeddings(self, X, reset=True)
+                controls = np.zeros(len(self.embeddings_), dtype=bool)
+            else:
+                check_modality(self.query, "query", self)
+                check_modality(self.database, "database", self)
+                self.embedder_ = open_embedder(self.embedder, self, {self.query, self.database})
+                X = as_rows(X, self.database, f"CrossModalRetriever, database={self.database!r}")
+                self.embeddings_ = self.embedder_.embed(X, self.database)
+                self.metadata_ = metadata_of(X)
+                if isinstance(X, pd.DataFrame):
+                    self.metadata_ = X.loc[:, ~self.embedder_.is_feature(X)]
+                controls = self.embedder_.control_rows(X)
+            self.n_samples_fit_ = len(self.embeddings_)
+            self.control_rows_ = np.flatnonzero(controls)
+            self.missing_rows_ = missing_rows(self.embeddings_)
+            left_out = np.union1d(self.control_rows_, self.missing_rows_)
+            self.candidates_ = np.setdiff1d(np.arange(self.n_samples_fit_), left_out)
+            if not len(self.candidates_):
+                raise ValueError(
+                    f"CrossModalRetriever: none of the {self.n_samples_fit_} rows can be a hit: "
+                    f"{len(self.control_rows_)} are negative controls (by the embedder's rule) "
+                    f"and {len(self.missing_rows_)} could not be embedded."
+                )
+            lost = np.setdiff1d(self.missing_rows_, self.control_rows_)
+            if len(lost):
+                warnings.warn(
+                    f"CrossModalRetriever: {shown_rows(lost)} of the database could not "
+                    "be embedded and will never be a hit (all of them: `missing_rows_`).",
+                    stacklevel=3,
+                )
+            self.neighbors_ = None
+            if self.neighbors is not None:
+                index = clone(self.neighbors, safe=False)
+                index.fit(np.ascontiguousarray(self.embeddings_[self.candidates_]))
+                self.neighbors_ = index
         return self
 
     def kneighbors(
@@ -239,7 +242,9 @@ class CrossModalRetriever(BaseEstimator):
             indices = hits.row.reshape(-1, k)
             similarity = hits.similarity.reshape(-1, k)
         else:
-            indices, similarity = self._ask_index(self.neighbors_, queries, k, own)
+            indices, similarity = ask_index(
+                self.neighbors_, queries, self.embeddings_, k, candidates=self.candidates_, own=own
+            )
         return (1.0 - similarity, indices) if return_distance else indices
 
     def search(
@@ -295,7 +300,7 @@ class CrossModalRetriever(BaseEstimator):
         Warns
         -----
         UserWarning
-            If queries could not be embedded; it names them. They have no hits.
+            If queries could not be embedded; it names the first. They have no hits.
         """
         check_is_fitted(self)
         k = self._check_n_neighbors(n_neighbors, itself=X is None)
@@ -362,35 +367,3 @@ class CrossModalRetriever(BaseEstimator):
             return plain_embeddings(self, X, reset=False), None
         X = as_rows(X, self.query_, f"CrossModalRetriever.{method}, query={self.query_!r}")
         return self.embedder_.embed(X, self.query_), metadata_of(X)
-
-    def _ask_index(
-        self, index: Any, queries: np.ndarray, k: int, own: np.ndarray | None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Hits by the user's index, with exact cosines and ties in order of the rows."""
-        name = type(index).__name__
-        n_candidates = len(self.candidates_)
-        wanted = k if own is None else k + 1
-        _, found = index.kneighbors(queries, wanted)
-        found = np.asarray(found)
-        if found.shape != (len(queries), wanted):
-            raise ValueError(
-                f"neighbors={name}: kneighbors returned positions of shape {found.shape}; "
-                f"expected {(len(queries), wanted)}."
-            )
-        if found.min() < 0 or found.max() >= n_candidates:
-            row = int(np.argmax(((found < 0) | (found >= n_candidates)).any(axis=1)))
-            raise ValueError(
-                f"neighbors={name}: kneighbors returned {found[row].tolist()} for query {row}; "
-                f"expected {wanted} positions from 0 to {n_candidates - 1}. Approximate indices "
-                "return -1 where they find too few: let it search wider, or ask for fewer."
-            )
-        rows = self.candidates_[found]
-        indices = np.empty((len(queries), k), dtype=np.intp)
-        similarity = np.empty((len(queries), k))
-        for query, hits in enumerate(rows):
-            exact = cosine(queries[query], self.embeddings_, hits)
-            if own is not None:
-                exact[hits == own[query]] = -np.inf
-            best = np.lexsort((hits, -exact))[:k]
-            indices[query], similarity[query] = hits[best], exact[best]
-        return indices, similarity

@@ -23,6 +23,7 @@ from cloome_sk._embedding import (
     shown_rows,
 )
 from cloome_sk._nearest import row_blocks
+from cloome_sk._refit import unchanged_on_error
 from cloome_sk._tables import row_name, shown
 
 PAPER_INV_TAU = 14.3
@@ -61,8 +62,8 @@ class ZeroShotMoAClassifier(ClassifierMixin, BaseEstimator):
     prototype_classes_ : ndarray of intp, shape (n_prototypes,)
         The position in `classes_` of each prototype, ascending.
     left_out_ : ndarray of intp
-        Positions of the reference rows that stand for no class: controls without a label, and
-        rows that could not be embedded.
+        Positions of all reference rows that stand for no class: controls without a label, and
+        rows that could not be embedded, of which the warning of `fit` cuts a long list.
     inv_tau_ : float
         The inverse temperature in use.
     n_features_in_ : int
@@ -127,8 +128,10 @@ class ZeroShotMoAClassifier(ClassifierMixin, BaseEstimator):
             The references: a table with the columns of the `reference` modality; for molecules
             also a list of SMILES or RDKit molecules. With ``embedder=None`` the embeddings.
         y : array-like, shape (n_references,)
-            The class of each. A control (by the rule of the embedder's `controls`) whose label is
-            missing is left out; controls that have one are references like any other row.
+            The class of each. A control whose label is missing is left out; controls that have
+            one are references like any other row. A control is one by the rule that the embedder
+            found in its `fit` (`controls_`): a table without that column has none. By its
+            `controls` where it found none.
 
         Returns
         -------
@@ -147,50 +150,53 @@ class ZeroShotMoAClassifier(ClassifierMixin, BaseEstimator):
         Warns
         -----
         UserWarning
-            If labelled rows could not be embedded; it names them.
+            If labelled rows could not be embedded; it names the first, `left_out_` holds all.
         """
-        if self.embedder is None:
-            self.embedder_ = None
-            Z = plain_embeddings(self, X, reset=True)
-            controls = np.zeros(len(Z), dtype=bool)
-        else:
-            self.embedder_ = open_embedder(self.embedder, self, {"phenotype", self.reference})
-            X = as_rows(X, self.reference, f"ZeroShotMoAClassifier, reference={self.reference!r}")
-            controls = self.embedder_.control_rows(X)
-        labels, labelled = _read_labels(X, y, controls)
-        if self.embedder_ is not None:
-            Z = self.embedder_.embed(X, self.reference)
-        embedded = np.ones(len(Z), dtype=bool)
-        embedded[missing_rows(Z)] = False
-        self.classes_, codes = np.unique(labels, return_inverse=True)
-        if len(self.classes_) < 2:
-            raise ValueError(
-                "ZeroShotMoAClassifier needs references of at least two classes; got one class, "
-                f"{self.classes_.tolist()[0]!r}."
-            )
-        codes = codes[embedded[labelled]]
-        empty = np.setdiff1d(np.arange(len(self.classes_)), codes)
-        if len(empty):
-            raise ValueError(
-                "ZeroShotMoAClassifier: none of the reference rows could be embedded of "
-                f"class(es) {shown(map(repr, self.classes_[empty].tolist()))}."
-            )
-        lost = np.flatnonzero(labelled & ~embedded)
-        if len(lost):
-            warnings.warn(
-                f"ZeroShotMoAClassifier: {shown_rows(lost)} of the references could not be "
-                "embedded and stand for no class.",
-                stacklevel=3,
-            )
-        self.left_out_ = np.flatnonzero(~(labelled & embedded))
-        order = np.argsort(codes, kind="stable")
-        references = Z[labelled & embedded][order].astype(np.float64)
-        if self.aggregate == "mean":
-            self.prototypes_ = _prototypes(references, codes[order], self.classes_)
-            self.prototype_classes_ = np.arange(len(self.classes_))
-        else:
-            self.prototypes_, self.prototype_classes_ = references, codes[order]
-        self.inv_tau_ = self._inv_tau()
+        with unchanged_on_error(self):
+            if self.embedder is None:
+                self.embedder_ = None
+                Z = plain_embeddings(self, X, reset=True)
+                controls = np.zeros(len(Z), dtype=bool)
+            else:
+                self.embedder_ = open_embedder(self.embedder, self, {"phenotype", self.reference})
+                X = as_rows(
+                    X, self.reference, f"ZeroShotMoAClassifier, reference={self.reference!r}"
+                )
+                controls = self.embedder_.control_rows(X)
+            labels, labelled = _read_labels(X, y, controls)
+            if self.embedder_ is not None:
+                Z = self.embedder_.embed(X, self.reference)
+            embedded = np.ones(len(Z), dtype=bool)
+            embedded[missing_rows(Z)] = False
+            self.classes_, codes = np.unique(labels, return_inverse=True)
+            if len(self.classes_) < 2:
+                raise ValueError(
+                    "ZeroShotMoAClassifier needs references of at least two classes; got one "
+                    f"class, {self.classes_.tolist()[0]!r}."
+                )
+            codes = codes[embedded[labelled]]
+            empty = np.setdiff1d(np.arange(len(self.classes_)), codes)
+            if len(empty):
+                raise ValueError(
+                    "ZeroShotMoAClassifier: none of the reference rows could be embedded of "
+                    f"class(es) {shown(map(repr, self.classes_[empty].tolist()))}."
+                )
+            lost = np.flatnonzero(labelled & ~embedded)
+            if len(lost):
+                warnings.warn(
+                    f"ZeroShotMoAClassifier: {shown_rows(lost)} of the references could not be "
+                    "embedded and stand for no class (all of them are in `left_out_`).",
+                    stacklevel=3,
+                )
+            self.left_out_ = np.flatnonzero(~(labelled & embedded))
+            order = np.argsort(codes, kind="stable")
+            references = Z[labelled & embedded][order].astype(np.float64)
+            if self.aggregate == "mean":
+                self.prototypes_ = _prototypes(references, codes[order], self.classes_)
+                self.prototype_classes_ = np.arange(len(self.classes_))
+            else:
+                self.prototypes_, self.prototype_classes_ = references, codes[order]
+            self.inv_tau_ = self._inv_tau()
         return self
 
     def decision_function(self, X: Any) -> np.ndarray:

@@ -1,10 +1,8 @@
-"""
-An embedder in a pipeline
-=========================
+"""An embedder in a pipeline.
 
-A table goes in, one row a well: CellProfiler features, a SMILES column, metadata. The embedder learns
-from the pairs in the rows, without labels; the classifier after it learns the labels. What is scored
-are molecules that neither has seen.
+A table goes in, one row a well: CellProfiler features, a SMILES column, metadata. The embedder
+learns from the pairs in the rows, without labels; the classifier after it learns the labels. What
+is scored are molecules that neither has seen.
 
 The screen is simulated, so the figures show how it works, not how well.
 """

@@ -1,10 +1,8 @@
-"""
-Cross-validation by molecule, beside simpler features
-=====================================================
+"""Cross-validation by molecule, beside simpler features.
 
-Replicates of one molecule in the training and in the test part make any score look good, so folds are
-split by molecule. An embedding is worth its training only if it beats what costs nothing: the profile
-it was made from, and the fingerprint of the molecule.
+Replicates of one molecule in the training and in the test part make any score look good, so folds
+are split by molecule. An embedding is worth its training only if it beats what costs nothing: the
+profile it was made from, and the fingerprint of the molecule.
 
 Run as it is on a simulated screen, or on public wells: ``python 02_cross_val_score.py --data
 cell-injury``, with the environment variable ``CLOOME_SK_DATA`` naming the data folder.
@@ -45,8 +43,9 @@ folds = GroupKFold(3, shuffle=True, random_state=0)
 print(f"{len(X)} wells, {len(set(molecules))} molecules, {y.nunique()} classes ({label}).")
 
 # %%
-# Three kinds of features and chance, with the same classifier on the same folds. In the pipeline the
-# embedder is trained anew in each fold, so no fold is scored by an embedder that saw its molecules.
+# Three kinds of features and chance, with the same classifier on the same folds. In the pipeline
+# the embedder is trained anew in each fold, so no fold is scored by an embedder that saw its
+# molecules.
 profile = make_column_transformer(
     ("passthrough", make_column_selector("^(?:Cells|Cytoplasm|Nuclei)_"))
 )
@@ -62,6 +61,7 @@ classifier = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter
 
 
 def show(name, model):
+    """Print the accuracy of a model over the folds."""
     scores = cross_val_score(model, X, y, groups=molecules, cv=folds)
     print(f"  {name:<46}{scores.mean():.3f}   folds {scores.round(3)}")
 
@@ -74,17 +74,18 @@ show("Morgan fingerprint", make_pipeline(fingerprint, classifier))
 show("CLOOME, trained in each fold", make_pipeline(embedder, classifier))
 
 # %%
-# To try other classifiers without training again, give the pipeline a memory: a training is looked up
-# by the parameters of the embedder and the rows of the fold. The scores stay honest.
+# To try other classifiers without training again, give the pipeline a memory: a training is looked
+# up by the parameters of the embedder and the rows of the fold. The scores stay honest.
 with TemporaryDirectory() as cache:
     for C in (0.001, 0.01, 0.1):
         weaker = make_pipeline(StandardScaler(), LogisticRegression(C=C, max_iter=1000))
         show(f"CLOOME, trainings kept, C={C}", make_pipeline(embedder, weaker, memory=cache))
 
 # %%
-# One embedder fitted on all rows can be kept by freezing it: cross-validation clones what it is given,
-# and a clone is not fitted. But this embedder has seen the molecules of every fold, their phenotypes
-# and their structures, though not their labels. Such a score is *transductive*: it holds for a library
-# that is complete, says nothing about the next molecule, and belongs beside the other with its name.
+# One embedder fitted on all rows can be kept by freezing it: cross-validation clones what it is
+# given, and a clone is not fitted. But this embedder has seen the molecules of every fold, their
+# phenotypes and their structures, though not their labels. Such a score is *transductive*: it
+# holds for a library that is complete, says nothing about the next molecule, and belongs beside
+# the other with its name.
 frozen = FrozenEstimator(embedder.fit(X))
 show("CLOOME, saw the test molecules (transductive)", make_pipeline(frozen, classifier))

@@ -1,9 +1,7 @@
-"""
-Store, reload, search
-=====================
+"""Store, reload, search.
 
-A fitted embedder is parameters and plain arrays. It opens on a machine without a GPU and without the
-table it was trained on, and gives the same embeddings there, to the bit.
+A fitted embedder is parameters and plain arrays. It opens on a machine without a GPU and without
+the table it was trained on, and gives the same embeddings there, to the bit.
 
 The screen is simulated; the molecules searched with and for were all trained on.
 """

@@ -1,14 +1,12 @@
-"""
-Retrieval across modalities
-===========================
+"""Retrieval across modalities.
 
-Which wells look as this molecule should make them look? Which molecule was in this well? The encoders
-are trained on some plates and asked about the others: the molecules are known, the wells are new. For
-molecules that are new as well, expect little from a few hundred training molecules; ``python -m
-cloome_sk.demo`` measures that too.
+Which wells look as this molecule should make them look? Which molecule was in this well? The
+encoders are trained on some plates and asked about the others: the molecules are known, the wells
+are new. For molecules that are new as well, expect little from a few hundred training molecules;
+``python -m cloome_sk.demo`` measures that too.
 
-Run as it is on a simulated screen, or on public wells: ``python 04_retrieval.py --data cell-injury``,
-with the environment variable ``CLOOME_SK_DATA`` naming the data folder.
+Run as it is on a simulated screen, or on public wells: ``python 04_retrieval.py --data
+cell-injury``, with the environment variable ``CLOOME_SK_DATA`` naming the data folder.
 """
 
 import argparse
@@ -65,9 +63,11 @@ print(f"\nMolecules for a well of {one['Metadata_pert_iname'].item()}:")
 print(hits.drop(columns=["query", "index"]).round(3).to_string(index=False))
 
 # %%
-# Well -> wells of other plates: `exclude` leaves out what shares the plate with the query, which is a
-# fairer question than "what is alike", since wells of one plate always are.
-replicates = CrossModalRetriever(embedder, query="phenotype", database="phenotype").fit(X.iloc[seen])
+# Well -> wells of other plates: `exclude` leaves out what shares the plate with the query, which
+# is a fairer question than "what is alike", since wells of one plate always are.
+replicates = CrossModalRetriever(embedder, query="phenotype", database="phenotype").fit(
+    X.iloc[seen]
+)
 hits = replicates.search(
     X.iloc[seen[:1]], n_neighbors=3, group_by="molecule", exclude=("plate",), columns=columns
 )

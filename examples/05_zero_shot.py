@@ -1,13 +1,12 @@
-"""
-Classes without a classifier
-============================
+"""Classes without a classifier.
 
 A class is the mean of a few reference wells, as in the CLOOME paper; or of the structures that are
-known to belong to it, of which not one image need ever have been taken. No classifier is trained. All
-references are from training molecules, all queries are wells of molecules the embedder has not seen.
+known to belong to it, of which not one image need ever have been taken. No classifier is trained.
+All references are from training molecules, all queries are wells of molecules the embedder has not
+seen.
 
-Run as it is on a simulated screen, or on public wells: ``python 05_zero_shot.py --data cell-injury``,
-with the environment variable ``CLOOME_SK_DATA`` naming the data folder.
+Run as it is on a simulated screen, or on public wells: ``python 05_zero_shot.py --data
+cell-injury``, with the environment variable ``CLOOME_SK_DATA`` naming the data folder.
 """
 
 import argparse

@@ -105,7 +105,7 @@ def test_matching_pairs_come_closer_than_others(screen):
 def test_fit_equals_a_training_loop_in_plain_torch(screen):
     """No skorch, no sampler: one batch an epoch holds every pair, so the order is the only draw."""
     table = treated(screen).iloc[:40]
-    n_epochs = 6
+    n_epochs = 12
     embedder = small(batch_size=1000, max_epochs=n_epochs, weight_decay=0.3, lr=3e-3).fit(table)
 
     profiles = table[embedder.phenotype_.column_names_].to_numpy(np.float64)
@@ -136,7 +136,9 @@ def test_fit_equals_a_training_loop_in_plain_torch(screen):
         ],
         lr=3e-3,
     )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=n_epochs)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, 3e-3, total_steps=n_epochs, cycle_momentum=False
+    )
     losses = []
     for _ in range(n_epochs):
         x = torch.nn.functional.normalize(phenotype(inputs), dim=1)
@@ -181,6 +183,22 @@ def test_global_generators_are_left_alone(screen):
     assert random.getstate() == before[0]
     np.testing.assert_array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002
     assert torch.equal(torch.get_rng_state(), before[2])
+
+
+def test_contexts_of_the_caller_do_not_matter(screen):
+    table = screen.iloc[:120]
+    expected = small(max_epochs=1).fit(table).transform(table)
+    with torch.inference_mode():
+        np.testing.assert_array_equal(small(max_epochs=1).fit(table).transform(table), expected)
+    with torch.device("meta"):
+        np.testing.assert_array_equal(small(max_epochs=1).fit(table).transform(table), expected)
+    torch.set_default_dtype(torch.float64)
+    try:
+        embedded = small(max_epochs=1).fit(table).transform(table)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert embedded.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(embedded, axis=1), 1, rtol=1e-5)
 
 
 # -------------------------------------------------------------------- controls
@@ -428,7 +446,8 @@ def test_nested_parameters_have_an_effect(screen):
 
 
 def test_own_parameters_have_an_effect(screen):
-    base = small(max_epochs=2).fit(screen)
+    few = {"max_epochs": 2, "batch_size": 64}
+    base = small(**few).fit(screen)
     for params in [
         {"objective": "infoloob"},
         {"inv_tau": 30.0},
@@ -439,7 +458,7 @@ def test_own_parameters_have_an_effect(screen):
         {"batch_size": 32},
         {"max_epochs": 3},
     ]:
-        changed = small(**({"max_epochs": 2} | params)).fit(screen)
+        changed = small(**(few | params)).fit(screen)
         assert (changed.transform(screen) != base.transform(screen)).any(), params
     loob = [
         small(max_epochs=1, objective="infoloob", beta=b).fit(screen) for b in (14.3, 5.0, None)
@@ -513,6 +532,53 @@ def test_a_batch_larger_than_the_table_trains(screen):
     embedder = small(batch_size=10_000, max_epochs=3).fit(table)
     assert len(embedder.history_) == 3
     assert np.isfinite(embedder.transform(table)).all()
+
+
+def test_a_single_update_trains(screen):
+    """A one-cycle schedule of one update would have a rate of about zero."""
+    table = treated(screen)
+    one = small(max_epochs=1, batch_size=10_000).fit(table)
+    constant = small(max_epochs=1, batch_size=10_000, schedule=None).fit(table)
+    np.testing.assert_array_equal(one.transform(table), constant.transform(table))
+
+
+@pytest.mark.parametrize("positives", ["pair", ["Metadata_moa"], ["molecule", "Metadata_Plate"]])
+def test_tiny_batches_hold_two_molecules_whatever_the_positives(screen, positives):
+    table = treated(screen).iloc[:60]
+    embedder = small(batch_size=2, max_epochs=1, positives=positives).fit(table)
+    assert np.isfinite(embedder.transform(table)).all()
+
+
+def test_large_offsets_in_double_precision_are_kept(screen):
+    table = treated(screen).iloc[:60]
+    shifted = table.copy()
+    name = "Cells_AreaShape_Area"
+    shifted[name] = table[name].astype(np.float64) + 1e9
+    encoder = ProfileEncoder(clip=None).fit(shifted)
+    values = encoder.inputs(shifted).values[:, encoder.column_names_.index(name)]
+    column = shifted[name].to_numpy()
+    np.testing.assert_allclose(values, (column - column.mean()) / column.std(), atol=1e-5)
+
+
+def test_integer_labels_are_labels(screen):
+    """A permuted table without column names: position 0 is not label 0."""
+    table = treated(screen)
+    profiles = table[[c for c in table if c.startswith("Cells_")]].to_numpy()[:, :6]
+    bits = morgan_fingerprints(table["Metadata_smiles"], n_bits=64)
+    X = pd.DataFrame(np.hstack([profiles, bits]))
+    permuted = X[[5, 4, 3, 2, 1, 0, *range(6, 70)]]
+    encoders = {
+        "phenotype": ProfileEncoder(columns=slice(0, 6), hidden_sizes=(8,)),
+        "molecule": MoleculeEncoder(
+            columns=slice(6, 70), features="precomputed", hidden_sizes=(8,)
+        ),
+    }
+    by_label = small(max_epochs=1, **encoders).fit(permuted)
+    by_position = small(max_epochs=1, **encoders).fit(permuted.to_numpy())
+    np.testing.assert_array_equal(
+        by_label.transform(permuted), by_position.transform(permuted.to_numpy())
+    )
+    np.testing.assert_array_equal(by_label.embed_phenotypes(X), by_label.transform(permuted))
 
 
 def test_two_pairs_of_two_molecules_are_enough(screen):

@@ -74,6 +74,9 @@ PARAMETERS = [
     ({"molecule": MoleculeEncoder(features="precomputed")}, "needs `columns`"),
     ({"molecule": MoleculeEncoder(columns=FEATURES)}, "takes one column of SMILES"),
     ({"learn_inv_tau": True, "objective": "infoloob"}, "no lower bound"),
+    ({"learn_inv_tau": np.bool_(True), "objective": "infoloob"}, "no lower bound"),
+    ({"phenotype": MoleculeEncoder()}, "got MoleculeEncoder, which reads molecules"),
+    ({"molecule": ProfileEncoder()}, "molecule"),
     ({"positives": []}, "positives is empty"),
     ({"positives": ["molecule", "dose"]}, "no column 'dose'"),
     ({"device": "gpu"}, "no torch device"),
@@ -88,6 +91,11 @@ def test_parameters_out_of_range(table, params, message):
     with pytest.raises(ValueError, match=message):
         embedder.fit(table)
     assert not hasattr(embedder, "state_")
+
+
+def test_output_set_to_nonsense_after_fit(table):
+    with pytest.raises(ValueError, match=r"output must be .* got 'images'"):
+        quick().fit(table).set_params(output="images").transform(table)
 
 
 def test_cuda_asked_for_where_there_is_none(table, monkeypatch):
@@ -135,7 +143,8 @@ def test_row_is_named_by_position_and_index(table):
 def test_words_among_the_features(table):
     table["Cells_Note"] = "fine"
     with pytest.raises(
-        ValueError, match=r"1 of 4 columns are not numeric: Cells_Note \(found 'fine'"
+        ValueError,
+        match=r"1 of 4 columns are not numeric: Cells_Note \(the first is str, such as 'fine'",
     ):
         quick().fit(table)
 
@@ -248,6 +257,28 @@ def test_a_failed_refit_keeps_the_earlier_fit_whole(table):
     with pytest.raises(ValueError, match="cannot be parsed"):
         embedder.fit(table.assign(Metadata_smiles="C("))
     np.testing.assert_array_equal(embedder.transform(table), before)
+
+
+def test_a_failed_refit_keeps_the_columns_of_the_earlier_fit():
+    X = np.random.default_rng(0).normal(size=(20, 5))
+    embedder = CloomeEmbedder(
+        ProfileEncoder(columns=[0, 1], hidden_sizes=(8,)),
+        MoleculeEncoder(columns=slice(2, 5), features="precomputed", hidden_sizes=(8,)),
+        n_components=4,
+        max_epochs=1,
+        random_state=0,
+    ).fit(X)
+    before = embedder.transform(X)
+    wider = np.hstack([X, np.full((20, 5), np.nan)])
+    embedder.set_params(molecule__columns=slice(2, 10))
+    with pytest.raises(ValueError, match="NaN"):
+        embedder.fit(wider)
+    np.testing.assert_array_equal(embedder.transform(X), before)
+
+
+def test_weights_broken_by_the_last_update(table):
+    with pytest.raises(FloatingPointError, match=r"last update made \d+ weights NaN or infinite"):
+        quick(lr=1e38, schedule=None).fit(table)
 
 
 def test_a_long_fit_is_announced_after_its_first_batches(table, monkeypatch):

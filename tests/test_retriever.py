@@ -22,6 +22,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from cloome_sk import CloomeEmbedder
 from cloome_sk.molecules import molecule_key
+from cloome_sk.preprocessing import find_controls
 from cloome_sk.retriever import CrossModalRetriever
 
 DRUGS = [
@@ -381,6 +382,50 @@ def test_a_library_without_the_control_column_is_all_candidates(table):
     assert len(retriever.candidates_) == len(DRUGS)
 
 
+class FakeWithRule(FakeEmbedder):
+    """Keeps the rule that it found the controls by."""
+
+    def fit(self, X, y=None):
+        super().fit(X)
+        self.controls_ = find_controls(X, self.controls)
+        return self
+
+
+def test_controls_are_those_of_the_rule_the_embedder_was_fitted_with():
+    screen = make_table(40)
+    screen["Metadata_control_type"] = ["negcon"] * 4 + [None] * 36
+    embedder = FakeWithRule().fit(screen)
+    other = make_table(6, seed=1)
+    # In this table "auto" alone would take `vehicle`, which the embedder has never seen.
+    other["Metadata_control_type"] = ["negcon", "vehicle", None, "vehicle", None, "negcon"]
+    retriever = CrossModalRetriever(embedder, query="phenotype").fit(other)
+    assert retriever.control_rows_.tolist() == [0, 5]
+    library = pd.DataFrame({"Metadata_smiles": ["CS(C)=O", "CCO", "CCN"], "compound": "DMSO"})
+    for query in ("phenotype", "molecule"):
+        retriever = CrossModalRetriever(embedder, query=query, database="molecule").fit(library)
+        assert retriever.control_rows_.tolist() == []
+        assert retriever.candidates_.tolist() == [0, 1, 2]
+
+
+def test_an_embedder_that_found_no_controls_goes_by_its_parameter():
+    embedder = FakeWithRule().fit(make_table(40))
+    assert embedder.controls_.rule is None
+    table = make_table(40, controls=0.3)
+    expected = np.flatnonzero(table["Metadata_control_type"].notna())
+    retriever = CrossModalRetriever(embedder, query="phenotype").fit(table)
+    np.testing.assert_array_equal(retriever.control_rows_, expected)
+    embedder.set_params(controls=None)
+    assert not len(CrossModalRetriever(embedder, query="phenotype").fit(table).control_rows_)
+
+
+def test_every_row_that_cannot_be_embedded_is_kept_however_many(embedder):
+    library = ["CCO", "?"] * 40
+    retriever = CrossModalRetriever(embedder, database="molecule")
+    with pytest.warns(UserWarning, match=r"\(\+28 more\) of the database.*`missing_rows_`"):
+        retriever.fit(library)
+    assert retriever.missing_rows_.tolist() == list(range(1, 80, 2))
+
+
 def test_rows_that_cannot_be_embedded_are_named_and_never_hit(embedder):
     library = ["CCO", "?", "c1ccccc1", None, "CCN"]
     retriever = CrossModalRetriever(embedder, database="molecule", n_neighbors=3)
@@ -690,6 +735,50 @@ def test_training_the_embedder_again_moves_nothing_until_the_next_fit(table):
         inner.set_params(seed=5).fit(table)
         np.testing.assert_array_equal(retriever.kneighbors(["CCO"]), before)
         assert (retriever.fit(table).kneighbors(["CCO"])[0] != before[0]).any()
+
+
+class FailsToEmbed(FakeEmbedder):
+    def embed_phenotypes(self, X):
+        raise RuntimeError("no embedding")
+
+
+@pytest.mark.parametrize("failure", ["embedding", "index", "candidates", "modality", "numbers"])
+def test_a_failed_refit_leaves_the_earlier_fit_whole(table, embedder, failure):
+    class Unfit(Minimal):
+        def fit(self, Z):
+            raise RuntimeError("no index")
+
+    retriever = CrossModalRetriever(embedder, query="phenotype", n_neighbors=3).fit(table)
+    before = vars(retriever).copy()
+    expected = retriever.search(table[:5])
+    other = FakeEmbedder(seed=1).fit(table)
+    X = make_table(9, seed=4)
+    new = {"embedder": other, "query": "molecule"}
+    if failure == "embedding":
+        new["embedder"] = FailsToEmbed(seed=1).fit(table)
+    elif failure == "index":
+        new["neighbors"] = Unfit()
+    elif failure == "candidates":
+        X["Metadata_control_type"] = "negcon"
+    elif failure == "modality":
+        new["database"] = "image"
+    else:
+        new["embedder"], X = None, pd.DataFrame({"a": [1.0, np.nan]})
+    retriever.set_params(**new)
+    with pytest.raises((RuntimeError, ValueError)):
+        retriever.fit(X)
+    after = vars(retriever)
+    assert set(after) == set(before)
+    assert all(after[name] is before[name] for name in before if name.endswith("_"))
+    pd.testing.assert_frame_equal(retriever.search(table[:5]), expected)
+
+
+def test_a_failed_first_fit_leaves_nothing_fitted(table):
+    retriever = CrossModalRetriever(FailsToEmbed().fit(table))
+    with pytest.raises(RuntimeError, match="no embedding"):
+        retriever.fit(table)
+    with pytest.raises(NotFittedError):
+        retriever.search(["CCO"])
 
 
 def test_another_embedder_by_set_params(table, embedder):

@@ -20,6 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, normalize
 
 from cloome_sk import CloomeEmbedder
+from cloome_sk.preprocessing import find_controls
 from cloome_sk.zero_shot import ZeroShotMoAClassifier
 
 CLASSES = ["actin", "DNA", "tubulin"]
@@ -311,6 +312,65 @@ def test_references_that_cannot_be_embedded(embedder):
     assert model.left_out_.tolist() == [1]
     with pytest.raises(ValueError, match=r"none of the reference rows.*class\(es\) 'b'"):
         model.fit(["CCO", "CCN", "?"], ["a", "c", "b"])
+
+
+def test_every_reference_that_cannot_be_embedded_is_kept_however_many(embedder):
+    model = ZeroShotMoAClassifier(embedder, reference="molecule")
+    with pytest.warns(UserWarning, match=r"\(\+28 more\) of the references.*`left_out_`"):
+        model.fit(["CCO", "?"] * 40, ["a", "a", "b", "b"] * 20)
+    assert model.left_out_.tolist() == list(range(1, 80, 2))
+
+
+class FakeWithRule(FakeEmbedder):
+    """Keeps the rule that it found the controls by."""
+
+    def fit(self, X, y=None):
+        super().fit(X)
+        self.controls_ = find_controls(X, self.controls)
+        return self
+
+
+def test_only_controls_of_the_fitted_rule_may_go_without_a_label(screen):
+    table, y = screen
+    table["Metadata_control_type"] = ["negcon"] * 4 + [None] * (len(table) - 4)
+    embedder = FakeWithRule().fit(table)
+    labels = y.astype(object)
+    labels[:2] = None
+    assert ZeroShotMoAClassifier(embedder).fit(table, labels).left_out_.tolist() == [0, 1]
+    table["Metadata_control_type"] = ["negcon", "vehicle"] + [None] * (len(table) - 2)
+    with pytest.raises(ValueError, match=r"row 1 .*has no label .* is no negative control"):
+        ZeroShotMoAClassifier(embedder).fit(table, labels)
+
+
+class FailsToEmbed(FakeEmbedder):
+    def embed_phenotypes(self, X):
+        raise RuntimeError("no embedding")
+
+
+@pytest.mark.parametrize("failure", ["embedding", "labels", "one class", "cancel", "numbers"])
+def test_a_failed_refit_leaves_the_earlier_fit_whole(screen, embedder, failure):
+    table, y = screen
+    model = ZeroShotMoAClassifier(embedder).fit(table, y)
+    before = vars(model).copy()
+    expected = model.predict_proba(table)
+    X, labels, new = table, y, FakeEmbedder().fit(table)
+    if failure == "embedding":
+        new = FailsToEmbed().fit(table)
+    elif failure == "labels":
+        labels = np.append(y[:-1].astype(object), None)
+    elif failure == "one class":
+        labels = np.full(len(table), "actin")
+    elif failure == "cancel":
+        new, X, labels = None, [[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0]], ["a", "a", "b"]
+    else:
+        new, X, labels = None, pd.DataFrame({"a": [1.0, np.nan]}), ["a", "b"]
+    model.set_params(embedder=new)
+    with pytest.raises((RuntimeError, ValueError)):
+        model.fit(X, labels)
+    after = vars(model)
+    assert set(after) == set(before)
+    assert all(after[name] is before[name] for name in before if name.endswith("_"))
+    np.testing.assert_array_equal(model.predict_proba(table), expected)
 
 
 def test_inverse_temperature(screen, embedder):

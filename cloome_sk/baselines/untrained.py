@@ -94,10 +94,10 @@ class _WithoutTraining(CloomeEmbedder):
         import torch
 
         from cloome_sk.networks import DualEncoder
+        from cloome_sk.training import seeded
 
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded(seed, "cpu"):
             network = DualEncoder(
                 phenotype.network(self.n_components),
                 molecule.network(self.n_components),

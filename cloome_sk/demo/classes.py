@@ -130,7 +130,8 @@ def zero_shot(screen: Screen, folds: Sequence[Fold], seed: int) -> pd.DataFrame:
     for fold in folds:
         train, test = _with_class(screen, fold.train), _with_class(screen, fold.test)
         named = pd.Series(screen.classes[train].astype(str), index=train)
-        wells = named.groupby(named).sample(N_REFERENCES, replace=True, random_state=rng).index
+        shuffled = named.sample(frac=1, random_state=rng)
+        wells = shuffled.groupby(shuffled).head(N_REFERENCES).index
         structures = named.index[~pd.Series(screen.molecules[train]).duplicated()]
         profiles = screen.wells[profile_columns(screen.wells)]
         for name, (embedder, reference, rows, table) in {

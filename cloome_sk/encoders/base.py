@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
 
-from cloome_sk._tables import Columns, by_name, column_positions, row_name, shown
+from cloome_sk._tables import Columns, by_name, column_positions, named_positions, row_name, shown
 
 if TYPE_CHECKING:
     from torch import nn
@@ -108,7 +108,7 @@ class Encoder(BaseEstimator, ABC):
     def _positions_in(self, X: Any) -> np.ndarray:
         """Positions of the fitted columns in a table, a full array, or an array of them alone."""
         if isinstance(X, pd.DataFrame) and self.column_names_ is not None:
-            return column_positions(X, self.column_names_, purpose=self._purpose)
+            return named_positions(X, self.column_names_, purpose=self._purpose)
         if X.shape[1] == len(self.column_positions_):
             return np.arange(X.shape[1])
         return self.column_positions_
@@ -145,32 +145,61 @@ class Encoder(BaseEstimator, ABC):
 
 
 def numeric_block(X: Any, positions: np.ndarray, purpose: str) -> np.ndarray:
-    """Columns of a table as finite float32, shape (n_samples, len(positions))."""
+    """Columns of a table as finite floats that fit float32, shape (n_samples, len(positions)).
+
+    float32 where all columns are; else float64, which still tells 100,000,001 from 100,000,000.
+    """
     if isinstance(X, pd.DataFrame):
         chosen = X.iloc[:, positions]
-        words = [
-            name
-            for name, dtype in zip(chosen.columns, chosen.dtypes, strict=True)
-            if not pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_object_dtype(dtype)
-        ]
-        if words:
-            example = chosen[words[0]].iloc[0] if len(chosen) else None
-            raise ValueError(
-                f"{purpose}: {len(words)} of {len(positions)} columns are not numeric: "
-                f"{shown(words)} (found {example!r} in {words[0]!r}). Leave them out of `columns`."
-            )
-        with np.errstate(over="ignore"):  # what is too large becomes inf, and is named below
-            block = chosen.to_numpy(dtype=np.float32, na_value=np.nan)
+        _refuse_words(chosen, purpose)
+        single = all(bool(dtype == np.float32) for dtype in chosen.dtypes)
+        block = chosen.to_numpy(dtype=np.float32 if single else np.float64, na_value=np.nan)
     else:
-        with np.errstate(over="ignore"):
-            block = np.asarray(X)[:, positions].astype(np.float32, copy=False)
-    if not np.isfinite(block).all():
+        values = np.asarray(X)[:, positions]
+        single = bool(values.dtype == np.float32)
+        block = values.astype(np.float32 if single else np.float64, copy=False)
+    if not _usable(block).all():
         raise ValueError(_not_finite_message(X, block, positions, purpose))
     return block
 
 
+def _usable(block: np.ndarray) -> np.ndarray:
+    if block.dtype == np.float32:
+        return np.isfinite(block)
+    return np.abs(block) <= np.finfo(np.float32).max  # which no NaN is
+
+
+def _refuse_words(chosen: pd.DataFrame, purpose: str) -> None:
+    """Name the columns, or in columns of mixed type the cells, that are no real numbers."""
+    odd = [
+        place
+        for place, dtype in enumerate(chosen.dtypes)
+        if not pd.api.types.is_object_dtype(dtype)
+        and (not pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_complex_dtype(dtype))
+    ]
+    if odd:
+        first = chosen.iloc[:, odd[0]]
+        example = f", such as {str(first.iloc[0])!r}" if len(first) else ""
+        raise ValueError(
+            f"{purpose}: {len(odd)} of {chosen.shape[1]} columns are not numeric: "
+            f"{shown(chosen.columns[odd])} (the first is {first.dtype}{example}). Leave them out "
+            "of `columns`, or turn them into real numbers."
+        )
+    for name, column in chosen.items():
+        if pd.api.types.is_object_dtype(column.dtype):
+            lost = (
+                pd.to_numeric(column, errors="coerce").isna().to_numpy() & column.notna().to_numpy()
+            )
+            if lost.any():
+                row = int(np.argmax(lost))
+                raise ValueError(
+                    f"{purpose}: {row_name(chosen, row)}, column {name!r}: {column.iloc[row]!r} is "
+                    f"no number ({int(lost.sum())} such value(s) in this column)."
+                )
+
+
 def _not_finite_message(X: Any, block: np.ndarray, positions: np.ndarray, purpose: str) -> str:
-    bad = ~np.isfinite(block)
+    bad = ~_usable(block)
     rows, columns = np.nonzero(bad)
     names = X.columns[positions] if isinstance(X, pd.DataFrame) else positions
     n_rows = int(bad.any(axis=1).sum())

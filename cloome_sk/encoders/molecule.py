@@ -151,7 +151,7 @@ class MoleculeEncoder(Encoder):
                 f"columns={self.columns!r} chooses {len(self.column_positions_)}."
             )
         if isinstance(self.features, str):
-            self.n_inputs_ = self.n_bits
+            self.n_inputs_ = int(self.n_bits)
             return
         _, distinct = factorize(self._column_smiles(X)[rows])
         readable = np.delete(distinct, list(invalid_smiles(distinct)))
@@ -202,6 +202,8 @@ class MoleculeEncoder(Encoder):
             For structures that cannot be read if they are not to be skipped.
         """
         check_is_fitted(self)
+        if on_error not in (None, "raise", "skip"):
+            raise ValueError(f'on_error must be "raise" or "skip", got {on_error!r}.')
         if self._precomputed:
             return self._precomputed_inputs(X)
         smiles = self._column_smiles(X) if _has_columns(X) else as_smiles(X)
@@ -221,9 +223,9 @@ class MoleculeEncoder(Encoder):
         if isinstance(self.features, str):
             bits = distinct_fingerprints(
                 distinct,
-                radius=self.radius,
-                n_bits=self.n_bits,
-                use_chirality=self.use_chirality,
+                radius=int(self.radius),  # RDKit takes no NumPy integers
+                n_bits=int(self.n_bits),
+                use_chirality=bool(self.use_chirality),
             )
             usable = np.array([row is not None for row in bits], dtype=bool)
             readable = [row for row in bits if row is not None]
@@ -259,13 +261,17 @@ class MoleculeEncoder(Encoder):
             )
         warnings.warn(f"{message} They are skipped: their embeddings are NaN.", stacklevel=3)
 
+    def _block(self, X: Any) -> np.ndarray:
+        block = numeric_block(X, self._positions_in(X), self._purpose).astype(np.float32)
+        return block + np.float32(0)  # -0.0 becomes 0.0: the same feature, so the same bytes
+
     def _precomputed_inputs(self, X: Any) -> Inputs:
         if not _has_columns(X):
             raise ValueError(
                 'MoleculeEncoder(features="precomputed") takes a table or a matrix of '
                 f"{self.n_inputs_} numeric features, got {type(X).__name__} without columns."
             )
-        block = numeric_block(X, self._positions_in(X), self._purpose) + np.float32(0)
+        block = self._block(X)
         codes, _ = factorize(_row_digests(block))
         _, first = np.unique(codes, return_index=True)
         return Inputs(block[first], codes)
@@ -286,7 +292,7 @@ class MoleculeEncoder(Encoder):
             `cloome_sk.molecules.molecule_key`, or a digest of precomputed features.
         """
         if self._precomputed:
-            block = numeric_block(X, self._positions_in(X), self._purpose)[rows] + np.float32(0)
+            block = self._block(X)[rows]
             return _row_digests(block)
         return molecule_key(self._column_smiles(X)[rows])
 
@@ -319,6 +325,6 @@ def _has_columns(X: Any) -> bool:
 
 
 def _row_digests(block: np.ndarray) -> np.ndarray:
-    """A short name of each row's content; `+ 0` before makes -0.0 and 0.0 one."""
+    """A short name of each row's content."""
     names = [hashlib.blake2b(row.tobytes(), digest_size=8).hexdigest() for row in block]
     return np.array(names, dtype=object)

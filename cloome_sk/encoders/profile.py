@@ -136,11 +136,11 @@ class ProfileEncoder(Encoder):
         """
         check_is_fitted(self)
         block = numeric_block(X, self._positions_in(X), self._purpose)
-        values = block - self.center_.astype(np.float32)
-        values /= self.scale_.astype(np.float32)
+        values = block - self.center_.astype(block.dtype)
+        values /= self.scale_.astype(block.dtype)
         if self.clip is not None:
             np.clip(values, -self.clip, self.clip, out=values)
-        return Inputs(values, np.arange(len(values)))
+        return Inputs(values.astype(np.float32, copy=False), np.arange(len(values)))
 
     def network(self, n_components: int) -> nn.Module:
         """Build the perceptron, with fresh weights.

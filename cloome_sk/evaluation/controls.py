@@ -6,6 +6,7 @@ import warnings
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
@@ -151,9 +152,10 @@ def _classes(
     screen: Screen, embedder: CloomeEmbedder, options: dict[str, Any]
 ) -> list[pd.DataFrame]:
     """Classes of unseen molecules; encoders also learn from the molecules without a class."""
-    kept = set(screen.classes[pd.notna(screen.classes)])
-    has_class = screen.table[screen.label].isin(kept).to_numpy()
-    table, rest = screen.table[has_class], screen.table[~has_class]
+    named = pd.notna(screen.classes)
+    table = screen.wells[named]
+    # A stereoisomer of a tested molecule may bear another label; it is the same molecule.
+    rest = screen.wells[~named & ~np.isin(screen.molecules, screen.molecules[named])]
     seed = options["random_state"]
     taken_away = default_controls("unseen_molecules", embedder=embedder, random_state=seed)
     for name in default_controls("unseen_molecules"):
@@ -168,7 +170,7 @@ def _classes(
         warnings.filterwarnings("ignore", "The least populated class")
         return [
             compare(table, models, task="classes", y=screen.label, **options),
-            compare(screen.raw[has_class], raw, task="classes", y=screen.label, **options),
+            compare(screen.raw_wells[named], raw, task="classes", y=screen.label, **options),
         ]
 
 

@@ -37,8 +37,8 @@ class Screen:
         The column of classes.
     class_name : str
         What a class is.
-    wells : DataFrame
-        The treated rows of `table`, numbered anew.
+    wells, raw_wells : DataFrame
+        The treated rows of `table` and of `raw`, numbered anew.
     molecules : ndarray of object
         Molecule key of each treated well.
     classes : ndarray of object
@@ -51,6 +51,7 @@ class Screen:
     label: str
     class_name: str
     wells: pd.DataFrame
+    raw_wells: pd.DataFrame
     molecules: np.ndarray
     classes: np.ndarray
 
@@ -98,7 +99,17 @@ def load_screen(data: str, data_home: str | None, seed: int) -> Screen:
         f"{class_name}: {len(np.unique(classes[has_class]))} classes with at least {FEWEST} "
         f"molecules ({len(np.unique(molecules[has_class]))} molecules, {has_class.sum()} wells).\n"
     )
-    return Screen(data, raw, table, label, class_name, wells, molecules, classes)
+    return Screen(
+        data,
+        raw,
+        table,
+        label,
+        class_name,
+        wells,
+        raw[~controls.mask].reset_index(drop=True),
+        molecules,
+        classes,
+    )
 
 
 def _large_classes(labels: pd.Series, molecules: np.ndarray) -> np.ndarray:

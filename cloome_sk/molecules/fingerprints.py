@@ -55,7 +55,7 @@ def morgan_fingerprints(
     smiles = as_smiles(smiles)
     codes, distinct = factorize(smiles)
     bits = distinct_fingerprints(
-        distinct, radius=radius, n_bits=n_bits, use_chirality=use_chirality
+        distinct, radius=int(radius), n_bits=int(n_bits), use_chirality=bool(use_chirality)
     )
     if (codes < 0).any() or any(row is None for row in bits):
         bad = invalid_smiles(smiles)

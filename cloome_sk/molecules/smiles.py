@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from rdkit import Chem, rdBase
 
-LISTED = 5
-"""How many bad structures an error spells out; the rest are counted."""
+LISTED = 10
+"""How many bad structures a message spells out; the rest are counted."""
 
 
 def as_smiles(molecules: Any) -> np.ndarray:

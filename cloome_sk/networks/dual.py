@@ -47,7 +47,7 @@ class DualEncoder(nn.Module):
         super().__init__()
         self.phenotype = phenotype
         self.molecule = molecule
-        log_inv_tau = torch.tensor(math.log(inv_tau))
+        log_inv_tau = torch.tensor(math.log(inv_tau), dtype=torch.float32)
         if learn_inv_tau:
             self.log_inv_tau = nn.Parameter(log_inv_tau)
         else:
@@ -138,6 +138,10 @@ def from_state(
     """
     with torch.device("meta"):
         network = DualEncoder(phenotype(), molecule())
-    weights = {name: torch.from_numpy(value) for name, value in state.items()}
+    # A memory-mapped array is read-only, which torch does not have.
+    weights = {
+        name: torch.from_numpy(value if value.flags.writeable else value.copy())
+        for name, value in state.items()
+    }
     network.load_state_dict(weights, assign=True)
     return network.eval()

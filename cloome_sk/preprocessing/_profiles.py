@@ -116,4 +116,6 @@ def with_features(X: pd.DataFrame, positions: np.ndarray, values: np.ndarray) ->
             values[:, source[run[0]] : source[run[-1]] + 1] if in_order else values[:, source[run]]
         )
         pieces.append(pd.DataFrame(part, index=X.index, columns=X.columns[run]))
-    return pd.concat(pieces, axis=1)
+    out = pd.concat(pieces, axis=1)
+    out.attrs = dict(X.attrs)  # which wells a loader dropped, that a screen is simulated
+    return out

@@ -62,6 +62,21 @@ def _pooled_scale(deviations: np.ndarray, rounding: np.ndarray) -> np.ndarray:
     return np.where(mad > rounding, mad, np.where(spread > rounding, spread, 1.0))
 
 
+def standardize(
+    values: np.ndarray,
+    location: np.ndarray,
+    scale: np.ndarray,
+    clip: float | None,
+    signed_log: bool,
+) -> np.ndarray:
+    """Rows of one plate in units of its scale, clipped and compressed, in float64."""
+    block = np.subtract(values, location, dtype=np.float64)
+    block /= scale
+    if clip is not None:
+        np.clip(block, -clip, clip, out=block)
+    return np.copysign(np.log1p(np.abs(block)), block) if signed_log else block
+
+
 def sphering_matrix(controls: np.ndarray, regularization: float) -> tuple[np.ndarray, np.ndarray]:
     """Mean of the controls, and the symmetric matrix that whitens them (regularised ZCA)."""
     n_controls, n_features = controls.shape

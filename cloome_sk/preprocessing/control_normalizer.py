@@ -14,6 +14,7 @@ from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from cloome_sk._refit import unchanged_on_error
 from cloome_sk._tables import Columns, column_positions, shown
 from cloome_sk.preprocessing._plates import (
     PURPOSE,
@@ -28,7 +29,7 @@ from cloome_sk.preprocessing._plates import (
     rows_by_plate,
 )
 from cloome_sk.preprocessing._profiles import feature_positions, feature_values, with_features
-from cloome_sk.preprocessing._statistics import learn_plates, sphering_matrix
+from cloome_sk.preprocessing._statistics import learn_plates, sphering_matrix, standardize
 from cloome_sk.preprocessing.controls import Controls
 
 ENOUGH_TO_SPHERE = 50
@@ -222,36 +223,37 @@ class ControlNormalizer(
         ControlNormalizer
             Itself.
         """
-        if isinstance(X, pd.DataFrame):
-            validate_data(self, X, skip_check_array=True)
-        else:
-            X = validate_data(
-                self,
-                X,
-                dtype=(np.float64, np.float32),
-                ensure_all_finite=False,
-                ensure_min_samples=self.min_controls,
+        with unchanged_on_error(self):
+            if isinstance(X, pd.DataFrame):
+                validate_data(self, X, skip_check_array=True)
+            else:
+                X = validate_data(
+                    self,
+                    X,
+                    dtype=(np.float64, np.float32),
+                    ensure_all_finite=False,
+                    ensure_min_samples=self.min_controls,
+                )
+            plate = plate_column(X, self.plate)
+            self.column_positions_ = feature_positions(X, self.columns)
+            self.column_names_ = (
+                list(X.columns[self.column_positions_]) if isinstance(X, pd.DataFrame) else None
             )
-        plate = plate_column(X, self.plate)
-        self.column_positions_ = feature_positions(X, self.columns)
-        self.column_names_ = (
-            list(X.columns[self.column_positions_]) if isinstance(X, pd.DataFrame) else None
-        )
-        mask, self.control_rule_, self.controls_ = reference_rows(X, self.controls)
-        refuse_metadata(self.column_names_, plate, self.control_rule_)
-        values = feature_values(X, self.column_positions_, plate)[mask]
-        codes, self.plates_ = number_plates(X, plate, mask)
-        self.n_controls_ = count_controls(codes, self.plates_, self.min_controls)
-        self.location_, self.scale_, self.pooled_scale_ = learn_plates(
-            values, codes, self.n_controls_, self.shrinkage
-        )
-        self._fit_sphering(values, codes)
-        if self.verbose:
-            print(  # noqa: T201 - what `verbose` asks for
-                f"{PURPOSE}: {self.controls_} {len(self.plates_)} plate(s) with "
-                f"{self.n_controls_.min()} to {self.n_controls_.max()} controls; "
-                f"{'no ' if self.sphering_matrix_ is None else ''}sphering."
+            mask, self.control_rule_, self.controls_ = reference_rows(X, self.controls)
+            refuse_metadata(self.column_names_, plate, self.control_rule_)
+            values = feature_values(X, self.column_positions_, plate)[mask]
+            codes, self.plates_ = number_plates(X, plate, mask)
+            self.n_controls_ = count_controls(codes, self.plates_, self.min_controls)
+            self.location_, self.scale_, self.pooled_scale_ = learn_plates(
+                values, codes, self.n_controls_, self.shrinkage
             )
+            self._fit_sphering(values, codes)
+            if self.verbose:
+                print(  # noqa: T201 - what `verbose` asks for
+                    f"{PURPOSE}: {self.controls_} {len(self.plates_)} plate(s) with "
+                    f"{self.n_controls_.min()} to {self.n_controls_.max()} controls; "
+                    f"{'no ' if self.sphering_matrix_ is None else ''}sphering."
+                )
         return self
 
     def fit_plates(self, X: pd.DataFrame) -> ControlNormalizer:
@@ -291,10 +293,11 @@ class ControlNormalizer(
         location, scale, _ = learn_plates(
             values, codes, n_controls, self.shrinkage, self.pooled_scale_
         )
-        self.plates_ = np.concatenate([self.plates_, plates])
-        self.n_controls_ = np.concatenate([self.n_controls_, n_controls])
-        self.location_ = np.concatenate([self.location_, location])
-        self.scale_ = np.concatenate([self.scale_, scale])
+        with unchanged_on_error(self):
+            self.plates_ = np.concatenate([self.plates_, plates])
+            self.n_controls_ = np.concatenate([self.n_controls_, n_controls])
+            self.location_ = np.concatenate([self.location_, location])
+            self.scale_ = np.concatenate([self.scale_, scale])
         return self
 
     def transform(self, X: Any) -> Any:
@@ -384,12 +387,8 @@ class ControlNormalizer(
 
         with tqdm(total=len(codes), disable=not self.verbose, desc=PURPOSE, unit="row") as bar:
             for plate, rows in rows_by_plate(codes):
-                block = np.subtract(values[rows], self.location_[plate], dtype=np.float64)
-                block /= self.scale_[plate]
-                if self.clip is not None:
-                    np.clip(block, -self.clip, self.clip, out=block)
-                if self.signed_log:
-                    block = np.copysign(np.log1p(np.abs(block)), block)
+                learned = self.location_[plate], self.scale_[plate]
+                block = standardize(values[rows], *learned, self.clip, self.signed_log)
                 yield rows, block
                 bar.update(len(block))
 

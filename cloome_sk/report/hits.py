@@ -83,8 +83,7 @@ def plot_hits(
     except ImportError as error:
         raise ImportError('Drawing needs matplotlib: pip install "cloome_sk[plot]".') from error
     smiles = as_smiles(queries)
-    if hits.empty or not len(smiles):
-        raise ValueError(f"There is nothing to draw: {len(smiles)} queries, {len(hits)} hits.")
+    _check_hits(hits, len(smiles), len(database), names)
     features = profile_columns(database)
     if not features:
         raise ValueError("The database has no CellProfiler-named feature columns to draw.")
@@ -119,6 +118,28 @@ def plot_hits(
             _draw_profile(strip, database.iloc[row][features].to_numpy(dtype=np.float64))
     figure.suptitle(title, fontsize=10)
     return figure
+
+
+def _check_hits(
+    hits: pd.DataFrame, n_queries: int, n_rows: int, names: Sequence[str] | None
+) -> None:
+    """Refuse hits that do not belong to these queries and this database."""
+    lacking = [name for name in ("query", "rank", "index", "similarity") if name not in hits]
+    if lacking:
+        raise ValueError(
+            f"hits lack the column(s) {', '.join(lacking)}: pass what CrossModalRetriever.search "
+            "returned."
+        )
+    if hits.empty or not n_queries:
+        raise ValueError(f"There is nothing to draw: {n_queries} queries, {len(hits)} hits.")
+    for column, size, what in [("query", n_queries, "queries"), ("index", n_rows, "database rows")]:
+        if hits[column].max() >= size:
+            raise ValueError(
+                f"hits are of other {what}: they name {column} {hits[column].max()}, and there are "
+                f"{size} {what}."
+            )
+    if names is not None and len(names) != n_queries:
+        raise ValueError(f"{len(names)} names were given for {n_queries} queries.")
 
 
 def _draw_structure(panel: Axes, smiles: str) -> None:

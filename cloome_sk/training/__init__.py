@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from cloome_sk.training.data import PairDataset
-from cloome_sk.training.fitting import TrainingPlan, train_from_scratch
+from cloome_sk.training.fitting import TrainingPlan, seeded, train_from_scratch
 from cloome_sk.training.samplers import ReplicateSpreadingSampler
 
-__all__ = ["PairDataset", "ReplicateSpreadingSampler", "TrainingPlan", "train_from_scratch"]
+__all__ = [
+    "PairDataset",
+    "ReplicateSpreadingSampler",
+    "TrainingPlan",
+    "seeded",
+    "train_from_scratch",
+]

@@ -77,9 +77,9 @@ class PairDataset(Dataset):
         molecule: tuple[np.ndarray, np.ndarray],
         groups: np.ndarray,
     ) -> None:
-        self.phenotype, self.phenotype_index = torch.as_tensor(phenotype[0]), phenotype[1]
-        self.molecule, self.molecule_index = torch.as_tensor(molecule[0]), molecule[1]
-        self.groups = torch.as_tensor(groups)
+        self.phenotype, self.phenotype_index = torch.from_numpy(phenotype[0]), phenotype[1]
+        self.molecule, self.molecule_index = torch.from_numpy(molecule[0]), molecule[1]
+        self.groups = torch.from_numpy(groups)
 
     def __len__(self) -> int:
         return len(self.groups)

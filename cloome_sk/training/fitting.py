@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +18,13 @@ from cloome_sk.training.callbacks import ProgressBar, TimeGuard
 from cloome_sk.training.data import PairDataset
 from cloome_sk.training.net import ContrastiveCriterion, ContrastiveNet, Objective
 from cloome_sk.training.samplers import ReplicateSpreadingSampler
+
+ONE_AT_A_TIME = threading.Lock()
+"""torch draws from one generator a process, which trainings in two threads would share."""
+
+
+FEWEST_CYCLED = 10
+"""Fewer updates than this get a constant rate: a cycle of one is all beginning, which is ~0."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +42,8 @@ class TrainingPlan:
     lr, weight_decay : float
         Of AdamW; biases, norms and the temperature are not decayed.
     schedule : {"one-cycle", None}
-        Learning rate over the fit: up and down again (Smith & Topin 2017), or constant.
+        Learning rate over the fit: up and down again (Smith & Topin 2017), or constant. Fewer
+        than ten updates are always at a constant rate.
     batch_size, max_epochs : int
         Pairs in a batch, and times that every pair is seen.
     seed : int
@@ -86,21 +96,56 @@ def train_from_scratch(
     FloatingPointError
         If the objective stops being finite.
     """
-    with torch.random.fork_rng():
-        torch.manual_seed(plan.seed)
+    # The last three undo what a caller's context may have changed about new tensors.
+    with (
+        ONE_AT_A_TIME,
+        seeded(plan.seed, plan.device),
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        torch.device("cpu"),
+    ):
         network = DualEncoder(
             phenotype(), molecule(), inv_tau=plan.inv_tau, learn_inv_tau=plan.learn_inv_tau
-        )
+        ).float()
         history = _train(network, pairs, plan)
     state = {
         name: value.detach().cpu().numpy().copy() for name, value in network.state_dict().items()
     }
+    broken = [name for name, value in state.items() if not np.isfinite(value).all()]
+    if broken:
+        raise FloatingPointError(
+            f"The last update made {len(broken)} weights NaN or infinite ({broken[0]}, ...). Lower "
+            "`lr` or `inv_tau`: nothing was kept."
+        )
     return state, history
 
 
+@contextmanager
+def seeded(seed: int, device: str) -> Iterator[None]:
+    """Draw from a seed on the CPU and on the device in use, and put their generators back after.
+
+    Parameters
+    ----------
+    seed : int
+        The seed.
+    device : str
+        "cpu", or the CUDA device that is used.
+    """
+    used = torch.device(device)
+    cuda = [used] if used.type == "cuda" else []
+    with torch.random.fork_rng(devices=cuda):
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reach every device
+        for one in cuda:
+            with torch.cuda.device(one):
+                torch.cuda.manual_seed(seed)
+        yield
+
+
 def _train(network: DualEncoder, pairs: PairDataset, plan: TrainingPlan) -> list[dict[str, Any]]:
-    sampler = ReplicateSpreadingSampler(pairs.groups.numpy(), plan.batch_size, plan.seed)
-    n_steps = plan.max_epochs * len(sampler)
+    sampler = ReplicateSpreadingSampler(
+        pairs.molecule_index, plan.batch_size, plan.seed, groups=pairs.groups.numpy()
+    )
+    n_steps = int(plan.max_epochs * len(sampler))
     record = EpochRecord()
     net = ContrastiveNet(
         network,
@@ -123,12 +168,13 @@ def _train(network: DualEncoder, pairs: PairDataset, plan: TrainingPlan) -> list
 
 def _callbacks(plan: TrainingPlan, n_steps: int) -> list[Callback]:
     callbacks: list[Callback] = []
-    if plan.schedule == "one-cycle":
+    if plan.schedule == "one-cycle" and n_steps >= FEWEST_CYCLED:
         callbacks.append(
             LRScheduler(
                 torch.optim.lr_scheduler.OneCycleLR,
                 max_lr=plan.lr,
                 total_steps=n_steps,
+                cycle_momentum=False,
                 step_every="batch",
             )
         )

@@ -222,3 +222,51 @@ def test_sphering_needs_two_controls():
 def test_unknown_container():
     with pytest.raises(ValueError, match="not 'polars'"):
         ControlNormalizer().set_output(transform="polars")
+
+
+@pytest.mark.parametrize("failure", ["plate", "columns", "words", "controls", "few", "sphering"])
+def test_a_failed_refit_leaves_the_earlier_fit_whole(failure):
+    table = wells()
+    normalizer = ControlNormalizer().fit(table)
+    before = vars(normalizer).copy()
+    expected = normalizer.transform(table)
+    # Other columns, and more of them: what names and counts them must not move either.
+    X = wells().assign(Cells_Extra=1.0, Metadata_more="x")
+    if failure == "plate":
+        X["Metadata_Plate"] = None
+    elif failure == "columns":
+        X = X.drop(columns=["Cells_Area", "Cells_Extra", "Nuclei_DNA"])
+    elif failure == "words":
+        X["Cells_Extra"] = "big"
+    elif failure == "controls":
+        X["compound"] = "taxol"
+    elif failure == "few":
+        X = X.iloc[:8]
+    else:
+        X = X.iloc[:1]
+        normalizer.set_params(sphering=True, min_controls=1)
+    with pytest.raises(ValueError, match="ControlNormalizer"):
+        normalizer.fit(X)
+    after = vars(normalizer)
+    assert set(after) == set(before)
+    assert all(after[name] is before[name] for name in before if name.endswith("_"))
+    normalizer.set_params(sphering="auto", min_controls=3)
+    pd.testing.assert_frame_equal(normalizer.transform(table), expected)
+
+
+def test_a_failed_refit_to_an_array_keeps_the_column_names():
+    normalizer = ControlNormalizer().fit(wells())
+    names = normalizer.feature_names_in_
+    with pytest.raises(ValueError, match="without column names"):
+        normalizer.fit(np.ones((9, 2)))
+    assert normalizer.feature_names_in_ is names
+    assert normalizer.n_features_in_ == 5
+
+
+def test_a_failed_first_fit_leaves_nothing_fitted():
+    normalizer = ControlNormalizer(min_controls=4)
+    with pytest.raises(ValueError, match="min_controls=4"):
+        normalizer.fit(wells())
+    with pytest.raises(NotFittedError):
+        normalizer.transform(wells())
+    assert not [name for name in vars(normalizer) if name.endswith("_")]

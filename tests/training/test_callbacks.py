@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -281,3 +282,31 @@ def test_progress_bar_ends_full_where_batches_were_joined(pairs, capsys):
     assert "100%" in capsys.readouterr().err
     assert any(isinstance(c, ProgressBar) for c in fitting._callbacks(plan(verbose=1), 10))
     assert not any(isinstance(c, ProgressBar) for c in fitting._callbacks(plan(verbose=0), 10))
+
+
+# ---------------------------------------------------- how a search calls a fit
+
+
+def test_numbers_of_numpy_train_as_numbers_of_python_do(pairs):
+    """A grid search over ``np.arange(...)`` hands over NumPy's integers."""
+    expected, _ = train(pairs, max_epochs=2, batch_size=10)
+    state, _ = train(pairs, max_epochs=np.int64(2), batch_size=np.int32(10), lr=np.float64(1e-3))
+    for name, value in expected.items():
+        np.testing.assert_array_equal(state[name], value)
+
+
+def test_trainings_in_threads_do_not_disturb_one_another(pairs):
+    """As under ``joblib.parallel_backend("threading")``; dropout draws in every batch."""
+
+    def with_dropout(seed):
+        networks = (lambda: MLP(5, 4, (8,), dropout=0.5), lambda: MLP(12, 4, (8,), dropout=0.5))
+        return train_from_scratch(*networks, pairs, plan(seed=seed, max_epochs=20))[0]
+
+    expected = [with_dropout(seed) for seed in range(6)]
+    before = torch.get_rng_state()
+    with ThreadPoolExecutor(3) as threads:
+        states = list(threads.map(with_dropout, range(6)))
+    assert torch.equal(torch.get_rng_state(), before)
+    for state, serial in zip(states, expected, strict=True):
+        for name, value in serial.items():
+            np.testing.assert_array_equal(state[name], value)
