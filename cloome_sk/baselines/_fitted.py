@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from sklearn.frozen import FrozenEstimator
-from sklearn.pipeline import FeatureUnion, Pipeline
+from sklearn.pipeline import Pipeline
 
 from cloome_sk._embedding import FittedEmbedder
 
@@ -41,26 +41,6 @@ def phenotype_function(embed: Any) -> Callable[[pd.DataFrame], np.ndarray]:
         "embed must be a fitted embedder with `embed_phenotypes`, or a function from a table to an "
         f"array; got {type(embed).__name__}."
     )
-
-
-def molecules_seen(model: Any) -> set[str]:
-    """Keys of the molecules that any part of a fitted model says it was trained on."""
-    return {key for part in _parts(model) for key in getattr(part, "molecules_seen_", ())}
-
-
-def _parts(model: Any) -> Iterator[Any]:
-    if isinstance(model, FrozenEstimator):
-        yield from _parts(model.estimator)
-    elif isinstance(model, Pipeline):
-        for _, step in model.steps:
-            yield from _parts(step)
-    elif isinstance(model, FeatureUnion):
-        for _, part in model.transformer_list:
-            yield from _parts(part)
-    else:
-        yield model
-        for member in getattr(model, "estimators_", ()):
-            yield from _parts(member)
 
 
 def pooled(vectors: np.ndarray, codes: np.ndarray) -> np.ndarray:

@@ -20,6 +20,12 @@ from cloome_sk.preprocessing.controls import find_controls
 TASKS = ("unseen_molecules", "unseen_plates", "classes")
 
 
+def seeds(random_state: Any) -> tuple[int, int]:
+    """Seed of the folds, and that of the resamples."""
+    folds, resamples = check_random_state(random_state).randint(np.iinfo(np.int32).max, size=2)
+    return int(folds), int(resamples)
+
+
 @dataclass(frozen=True)
 class Bench:
     """A table to compare on.

@@ -9,13 +9,18 @@ import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 from sklearn.base import clone
-from sklearn.utils import check_random_state
 
 from cloome_sk._tables import shown
-from cloome_sk.baselines._fitted import embeds, molecules_seen, pooled, unwrapped
-from cloome_sk.baselines._folds import Bench, prepare
+from cloome_sk.baselines._fitted import embeds, pooled, unwrapped
+from cloome_sk.baselines._folds import Bench, prepare, seeds
 from cloome_sk.baselines._scores import class_scores, ranked, summarised
 from cloome_sk.baselines._structures import check_table
+from cloome_sk.model_selection._seen import (
+    frozen_parts,
+    knows_digests_only,
+    molecules_seen,
+    parts,
+)
 
 COLUMNS = ["model", "task", "metric", "value", "low", "high", "chance", "n"]
 
@@ -98,8 +103,10 @@ def compare(
         If a model lacks the methods of the task.
     ValueError
         If columns are missing, structures cannot be read, a class has one molecule only, a fold
-        has the same molecule (or plate) in training and test, or a model says in
-        `molecules_seen_` that it was trained on test molecules (a frozen one).
+        has the same molecule (or plate) in training and test, or a part of a model was trained
+        before and that cannot be excused: it says in `molecules_seen_` that it saw test molecules,
+        it learned from precomputed molecule features, which name none, or, for
+        ``"unseen_plates"``, it is an embedder in a `FrozenEstimator`, which no fold trains.
 
     See Also
     --------
@@ -135,7 +142,7 @@ def compare(
     check_table(X, "compare")
     if not models:
         raise ValueError("compare: no models.")
-    seeds = check_random_state(random_state).randint(np.iinfo(np.int32).max, size=2)
+    fold_seed, resample_seed = seeds(random_state)
     bench = prepare(
         X,
         task=task,
@@ -145,10 +152,11 @@ def compare(
         plate=plate,
         well=well,
         controls=controls,
-        random_state=int(seeds[0]),
+        random_state=fold_seed,
     )
     for name, model in models.items():
         _check_model(name, model, task)
+        _check_training(name, model, task)
     jobs = [(name, number) for name in models for number in range(len(bench.folds))]
     run = Parallel(n_jobs=n_jobs, return_as="generator")
     done = run(delayed(_one_fold)(bench, name, models[name], number) for name, number in jobs)
@@ -160,7 +168,7 @@ def compare(
     rows = []
     for name in models:
         folds = [results[name, number] for number in range(len(bench.folds))]
-        summary = _summary(bench, folds, confidence, n_bootstrap, int(seeds[1]))
+        summary = _summary(bench, folds, confidence, n_bootstrap, resample_seed)
         rows += [{"model": name, "task": task, **row} for row in summary]
     return pd.DataFrame(rows, columns=COLUMNS)
 
@@ -180,6 +188,27 @@ def _check_model(name: str, model: Any, task: str) -> None:
             raise TypeError(
                 f"compare: model {name!r} ({type(model).__name__}) has no embed_{modality}s, which "
                 f"task={task!r} needs."
+            )
+
+
+def _check_training(name: str, model: Any, task: str) -> None:
+    """Refuse parts that bring a training from elsewhere which no fold can be checked against."""
+    if task == "unseen_plates":
+        for part in frozen_parts(model):
+            if hasattr(part, "embed_phenotypes") or hasattr(part, "molecules_seen_"):
+                raise ValueError(
+                    f"compare: model {name!r} holds a {type(part).__name__} in a FrozenEstimator. "
+                    "It does not say which plates it was trained on, so nothing would be shown "
+                    "about unseen plates. Pass an embedder that is trained in each fold."
+                )
+        return
+    # Of a clone, whose only trained parts are those that no fold trains again.
+    for part in parts(clone(model)):
+        if knows_digests_only(part):
+            raise ValueError(
+                f"compare: model {name!r} holds a {type(part).__name__} that was trained on "
+                "precomputed molecule features and knows no structures, so it cannot be checked "
+                "whether it saw the test molecules. Pass an embedder that is trained in each fold."
             )
 
 

@@ -10,10 +10,13 @@ import numpy as np
 from sklearn.linear_model import RidgeCV
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from cloome_sk._nearest import blocks
 from cloome_sk.baselines._pairs_of_means import CrossModalBaseline
 from cloome_sk.baselines.tanimoto import tanimoto
 
 _ALPHAS = (1.0, 10.0, 100.0, 1e3, 1e4, 1e5)
+BLOCK = 1024
+"""Molecules whose similarities to all training molecules are held at a time."""
 
 
 class RidgeEmbedder(CrossModalBaseline):
@@ -229,6 +232,12 @@ class TanimotoKernelEmbedder(CrossModalBaseline):
     molecules_seen_ : ndarray of object
         Keys of the training molecules.
 
+    Notes
+    -----
+    `fit` compares all pairs of training molecules, so its time grows with their square; its memory
+    does not: similarities are held for 1,024 molecules at a time (about 1 GB with 30,000 training
+    molecules).
+
     Examples
     --------
     >>> from cloome_sk.baselines import TanimotoKernelEmbedder
@@ -265,9 +274,12 @@ class TanimotoKernelEmbedder(CrossModalBaseline):
         self.mean_ = profiles.mean(axis=0)
         self.profiles_, self.features_ = profiles - self.mean_, features
         self.n_components_ = profiles.shape[1]
-        weight = tanimoto(features, features) ** self.power
-        np.fill_diagonal(weight, 0.0)
-        self.prediction_mean_ = self._average(weight).mean(axis=0)
+        total = np.zeros(self.n_components_)
+        for block in blocks(len(features), BLOCK):
+            weight = tanimoto(features[block], features) ** self.power
+            weight[np.arange(len(weight)), np.arange(block.start, block.stop)] = 0.0
+            total += self._average(weight).sum(axis=0)
+        self.prediction_mean_ = total / len(features)
 
     def _average(self, weight: np.ndarray) -> np.ndarray:
         total = weight.sum(axis=1, keepdims=True)
@@ -279,5 +291,7 @@ class TanimotoKernelEmbedder(CrossModalBaseline):
         return profiles - self.mean_
 
     def _molecule_vectors(self, features: np.ndarray) -> np.ndarray:
-        weight = tanimoto(features, self.features_) ** self.power
-        return self._average(weight) - self.prediction_mean_
+        out = np.empty((len(features), self.n_components_))
+        for block in blocks(len(features), BLOCK):
+            out[block] = self._average(tanimoto(features[block], self.features_) ** self.power)
+        return out - self.prediction_mean_

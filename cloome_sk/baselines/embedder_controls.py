@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, ClassVar
 
 import numpy as np
@@ -170,19 +171,31 @@ class ShuffledPairs(EmbedderControl):
         ------
         ValueError
             For missing columns, missing classes, or where no structure can change its place.
+
+        Warns
+        -----
+        UserWarning
+            If less than half of the treated rows get the structure of another molecule.
         """
         check_table(X, "ShuffledPairs")
         rows = np.flatnonzero(~find_controls(X, self.controls).mask)
-        smiles = table_smiles(X, "ShuffledPairs", column=self.smiles, rows=rows)
-        keys = molecule_key(smiles)
-        generator = check_random_state(self.random_state)
-        source = _permuted(self._classes(X, rows), self._units(X, rows, keys), generator)
+        smiles, keys, source = self._permutation(X, rows)
         self.n_moved_ = int((keys != keys[source]).sum())
         if not self.n_moved_:
             raise ValueError(
                 f"ShuffledPairs: no structure changed its place among {len(rows)} treated rows of "
                 f"{len(np.unique(keys))} molecule(s)"
                 + (f" within {self.within!r}." if self.within else ".")
+            )
+        if self.n_moved_ < len(rows) / 2:
+            warnings.warn(
+                f"ShuffledPairs: only {self.n_moved_} of {len(rows)} treated rows got the "
+                "structure of another molecule"
+                + (f" within {self.within!r}" if self.within else "")
+                + ", so most of the right pairs are left: a score like that of the embedder shows "
+                "little. Merge classes of few molecules.",
+                UserWarning,
+                stacklevel=2,
             )
         name = match_column(X, self.smiles, purpose="ShuffledPairs")
         swapped = X.copy()
@@ -191,6 +204,38 @@ class ShuffledPairs(EmbedderControl):
         swapped[name] = column
         self.embedder_ = clone(self.embedder).fit(swapped)
         return self
+
+    def share_moved(self, X: pd.DataFrame) -> float:
+        """Say how much `fit` would permute, without training.
+
+        Parameters
+        ----------
+        X : DataFrame, shape (n_samples, n_columns)
+            The training table.
+
+        Returns
+        -------
+        float
+            Share, in [0, 1], of the treated rows that would get the structure of another molecule;
+            that of `fit` where `random_state` is an int.
+        """
+        check_table(X, "ShuffledPairs")
+        rows = np.flatnonzero(~find_controls(X, self.controls).mask)
+        _, keys, source = self._permutation(X, rows)
+        return float((keys != keys[source]).mean())
+
+    def _permutation(
+        self, X: pd.DataFrame, rows: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """SMILES and key of each treated row, and the place whose structure it gets."""
+        smiles = table_smiles(X, "ShuffledPairs", column=self.smiles, rows=rows)
+        keys = molecule_key(smiles)
+        generator = check_random_state(self.random_state)
+        return (
+            smiles,
+            keys,
+            _permuted(self._classes(X, rows), self._units(X, rows, keys), generator),
+        )
 
     def _classes(self, X: pd.DataFrame, rows: np.ndarray) -> np.ndarray:
         """Code of the class of each treated row; all one class without `within`."""

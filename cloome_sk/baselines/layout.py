@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.base import clone
 
 from cloome_sk.baselines._fitted import phenotype_function
 from cloome_sk.baselines._structures import check_table
@@ -47,7 +48,8 @@ def layout_test(
     controls : "auto", (column, value or values), default="auto"
         The negative controls, as in `cloome_sk.preprocessing.find_controls`.
     profile : transformer or None, default=None
-        From rows of a table to profiles; fitted on the controls. None is a `ProfileFeatures`.
+        From rows of a table to profiles; cloned and fitted on the controls. None is a
+        `ProfileFeatures`.
     confidence : float, default=0.95
         Coverage of the interval.
     n_bootstrap : int, default=2000
@@ -99,7 +101,7 @@ def layout_test(
         )
     rows, columns = well_positions(wells, well, purpose="layout_test")
     positions = np.array([f"{row}{column}" for row, column in zip(rows, columns, strict=True)])
-    base = ProfileFeatures() if profile is None else profile
+    base = ProfileFeatures() if profile is None else clone(profile)
     spaces = {"profile": base.fit_transform(wells)}
     if embed is not None:
         spaces["embedding"] = np.asarray(phenotype_function(embed)(wells))

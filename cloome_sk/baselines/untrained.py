@@ -91,8 +91,6 @@ class _WithoutTraining(CloomeEmbedder):
         groups: np.ndarray,
     ) -> tuple[dict[str, np.ndarray], list[dict[str, Any]]]:
         """Fresh weights, and no history."""
-        import torch
-
         from cloome_sk.networks import DualEncoder
         from cloome_sk.training import seeded
 

@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for task, title in TITLES.items():
             print_title(title.format(screen.class_name))
             for direction, table in study.tables(task).items():
-                print(f"{direction}\n{table.to_string()}\n".lstrip())
+                print(f"{direction}\n{table.to_string()}\n")
         print_title("Control wells that find their own well position on another plate (1-NN)")
         print(study.layout.round(3).to_string())
     options.output.mkdir(parents=True, exist_ok=True)

@@ -13,19 +13,22 @@ from sklearn.base import clone
 from cloome_sk import CloomeEmbedder
 from cloome_sk.baselines import (
     ProfileEmbedder,
+    ShuffledPairs,
     compare,
     default_controls,
     layout_test,
     linear_probe,
     profile_classifier,
 )
+from cloome_sk.baselines._folds import prepare, seeds
 from cloome_sk.evaluation.extra_pairs import ExtraPairs
 from cloome_sk.evaluation.screens import Screen
 
 MODEL = "CLOOME"
 WITHIN = "Metadata_class_or_none"
-RAW = ", as delivered"
-"""Marks profiles before normalisation."""
+SHUFFLED_WITHIN = "molecules shuffled within class"
+RAW, NORMALISED, SPHERED = ", as delivered", ", normalised", ", normalised and sphered"
+"""Mark what was done to profiles; encoders are given the last."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +40,15 @@ class ControlStudy:
     scores : DataFrame
         One row a task, model and metric, as `cloome_sk.baselines.compare` gives it.
     layout : DataFrame
-        The layout test of profiles as delivered, of normalised profiles, and of the embedding.
+        The layout test of profiles as delivered, normalised, and normalised and sphered, and of
+        the embedding.
+    n_molecules : int
+        Molecules of the screen.
     """
 
     scores: pd.DataFrame
     layout: pd.DataFrame
+    n_molecules: int
 
     def tables(self, task: str) -> dict[str, pd.DataFrame]:
         """Arrange the figures of one task for reading.
@@ -54,8 +61,9 @@ class ControlStudy:
         Returns
         -------
         dict of str to DataFrame
-            For each direction of retrieval (or "" for classes) a row for each model that answers,
-            a column for each metric: value and interval; chance last.
+            For each direction of retrieval, with the number of molecules scored ("phenotype to
+            molecule, 96 of 120 molecules"; for classes the number alone), a row for each model that
+            answers, a column for each metric: value and interval; chance last.
         """
         own = self.scores[(self.scores["task"] == task) & self.scores["value"].notna()]
         # "R@1 phenotype to molecule" is a metric and a direction; "macro AUROC" is a metric.
@@ -69,9 +77,15 @@ class ControlStudy:
             ],
         )
         return {
-            str(direction): _arranged(rows)
+            f"{direction}, {self._scored(rows)}".removeprefix(", "): _arranged(rows)
             for direction, rows in own.groupby("direction", sort=False)
         }
+
+    def _scored(self, rows: pd.DataFrame) -> str:
+        """How many molecules the figures are of."""
+        low, high = rows["n"].min(), rows["n"].max()
+        n = f"{low:,}" if low == high else f"{low:,} to {high:,}"
+        return f"{n} of {self.n_molecules:,} molecules"
 
 
 def _arranged(rows: pd.DataFrame) -> pd.DataFrame:
@@ -118,7 +132,8 @@ def study_controls(
     >>> from cloome_sk.evaluation import load_screen, make_embedder, study_controls
     >>> screen = load_screen("simulated", None, 0)  # doctest: +SKIP
     >>> study = study_controls(screen, make_embedder(480, 0))  # doctest: +SKIP
-    >>> study.tables("unseen_molecules")["phenotype to molecule"]  # doctest: +SKIP
+    >>> tables = study.tables("unseen_molecules")  # doctest: +SKIP
+    >>> tables["phenotype to molecule, 120 of 120 molecules"]  # doctest: +SKIP
     """
     options: dict[str, Any] = {
         "cv": cv,
@@ -127,8 +142,7 @@ def study_controls(
         "verbose": verbose,
     }
     parts = []
-    # Molecules without a class are permuted among themselves.
-    table = screen.table.assign(**{WITHIN: screen.table[screen.label].fillna("none")})
+    table = with_large_classes(screen)
     for task in ("unseen_molecules", "unseen_plates"):
         within = WITHIN if task == "unseen_molecules" else None
         models = {
@@ -141,11 +155,65 @@ def study_controls(
                 random_state=random_state,
             ),
         }
+        if within is not None:
+            control = models[SHUFFLED_WITHIN]
+            share = _share_moved(control, table, cv, random_state)
+            renamed = f"{SHUFFLED_WITHIN} ({100 * share:.0f} % of wells moved)"
+            models = _renamed(models, {SHUFFLED_WITHIN: renamed})
+        if task == "unseen_plates":
+            # This table is sphered; sphered again it would be neither one thing nor the other.
+            del models["sphered profile"]
+            models = _renamed(models, {"profile": "profile" + SPHERED})
         parts.append(compare(table, models, task=task, **options))
-    raw = {"profile" + RAW: ProfileEmbedder()}
-    parts.append(compare(screen.raw, raw, task="unseen_plates", **options))
+    for version, mark in ((screen.normalised, NORMALISED), (screen.raw, RAW)):
+        profile = {"profile" + mark: ProfileEmbedder()}
+        parts.append(compare(version, profile, task="unseen_plates", **options))
     parts += _classes(screen, embedder, options)
-    return ControlStudy(pd.concat(parts, ignore_index=True), _layout(screen, embedder))
+    return ControlStudy(
+        pd.concat(parts, ignore_index=True),
+        _layout(screen, embedder),
+        len(np.unique(screen.molecules)),
+    )
+
+
+def with_large_classes(screen: Screen) -> pd.DataFrame:
+    """Add the classes within which molecules are permuted.
+
+    Parameters
+    ----------
+    screen : Screen
+        From `load_screen`.
+
+    Returns
+    -------
+    DataFrame
+        Its table with one more column. Molecules without a class, and those of classes too small
+        to permute, are one class: "none".
+    """
+    labels = screen.table[screen.label]
+    large = labels.isin(screen.classes[pd.notna(screen.classes)])
+    return screen.table.assign(**{WITHIN: labels.where(large, "none")})
+
+
+def _share_moved(control: ShuffledPairs, table: pd.DataFrame, cv: int, random_state: int) -> float:
+    """Mean over the folds of unseen molecules of the share of training wells in wrong pairs."""
+    bench = prepare(
+        table,
+        task="unseen_molecules",
+        y=None,
+        groups=None,
+        cv=cv,
+        plate="plate",
+        well="well",
+        controls="auto",
+        random_state=seeds(random_state)[0],
+    )
+    shares = [control.share_moved(bench.training_table(train)) for train, _ in bench.folds]
+    return float(np.mean(shares))
+
+
+def _renamed(models: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
+    return {names.get(name, name): model for name, model in models.items()}
 
 
 def _classes(
@@ -163,24 +231,33 @@ def _classes(
     encoders = {MODEL: embedder, **taken_away}
     models = {
         **{f"{name} + LR": linear_probe(ExtraPairs(e, rest)) for name, e in encoders.items()},
-        **default_controls("classes", table=table),
+        **_renamed(
+            default_controls("classes", table=table), {"profile + LR": "profile + LR" + SPHERED}
+        ),
     }
+    del models["sphered profile + LR"]
+    normalised = {"profile + LR" + NORMALISED: profile_classifier()}
     raw = {"profile + LR" + RAW: profile_classifier()}
+    task = {"task": "classes", "y": screen.label, **options}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The least populated class")
         return [
-            compare(table, models, task="classes", y=screen.label, **options),
-            compare(screen.raw_wells[named], raw, task="classes", y=screen.label, **options),
+            compare(table, models, **task),
+            compare(screen.normalised_wells[named], normalised, **task),
+            compare(screen.raw_wells[named], raw, **task),
         ]
 
 
 def _layout(screen: Screen, embedder: CloomeEmbedder) -> pd.DataFrame:
     fitted = clone(embedder).fit(screen.table)
-    before = layout_test(screen.raw, random_state=0)
-    after = layout_test(screen.table, fitted, random_state=0)
+    tests = {
+        RAW: layout_test(screen.raw, random_state=0),
+        NORMALISED: layout_test(screen.normalised, random_state=0),
+        SPHERED: layout_test(screen.table, fitted, random_state=0),
+    }
     return pd.concat(
         [
-            before.rename(index={"profile": "profile" + RAW}),
-            after.rename(index={"profile": "profile", "embedding": MODEL}),
+            found.rename(index={"profile": "profile" + mark, "embedding": MODEL})
+            for mark, found in tests.items()
         ]
     )

@@ -31,14 +31,16 @@ class Screen:
         As on the command line.
     raw : DataFrame
         The table as delivered.
+    normalised : DataFrame
+        The same rows, centred and scaled by the controls of their plates.
     table : DataFrame
-        The same rows, normalised to the controls of their plates.
+        The same rows, normalised and sphered by the controls; what an encoder is given.
     label : str
         The column of classes.
     class_name : str
         What a class is.
-    wells, raw_wells : DataFrame
-        The treated rows of `table` and of `raw`, numbered anew.
+    wells, normalised_wells, raw_wells : DataFrame
+        The treated rows of `table`, of `normalised` and of `raw`, numbered anew.
     molecules : ndarray of object
         Molecule key of each treated well.
     classes : ndarray of object
@@ -47,10 +49,12 @@ class Screen:
 
     name: str
     raw: pd.DataFrame
+    normalised: pd.DataFrame
     table: pd.DataFrame
     label: str
     class_name: str
     wells: pd.DataFrame
+    normalised_wells: pd.DataFrame
     raw_wells: pd.DataFrame
     molecules: np.ndarray
     classes: np.ndarray
@@ -87,8 +91,11 @@ def load_screen(data: str, data_home: str | None, seed: int) -> Screen:
         raw, label, class_name = load_cpjump1(data_home), "Metadata_moa_list", "MoA"
     controls = find_controls(raw)
     # Before any split: this looks at control wells only, never at a treated well or a label.
-    table = ControlNormalizer().fit_transform(raw)
-    wells = table[~controls.mask].reset_index(drop=True)
+    normalised = ControlNormalizer(sphering=False).fit_transform(raw)
+    table = ControlNormalizer(sphering=True).fit_transform(raw)
+    wells, normalised_wells, raw_wells = (
+        version[~controls.mask].reset_index(drop=True) for version in (table, normalised, raw)
+    )
     molecules = molecule_key(wells["Metadata_smiles"])
     classes = _large_classes(wells[label], molecules)
     has_class = pd.notna(classes)
@@ -100,15 +107,17 @@ def load_screen(data: str, data_home: str | None, seed: int) -> Screen:
         f"molecules ({len(np.unique(molecules[has_class]))} molecules, {has_class.sum()} wells).\n"
     )
     return Screen(
-        data,
-        raw,
-        table,
-        label,
-        class_name,
-        wells,
-        raw[~controls.mask].reset_index(drop=True),
-        molecules,
-        classes,
+        name=data,
+        raw=raw,
+        normalised=normalised,
+        table=table,
+        label=label,
+        class_name=class_name,
+        wells=wells,
+        normalised_wells=normalised_wells,
+        raw_wells=raw_wells,
+        molecules=molecules,
+        classes=classes,
     )
 
 
@@ -139,6 +148,6 @@ def make_embedder(n_pairs: int, seed: int) -> CloomeEmbedder:
         molecule=MoleculeEncoder(hidden_sizes=(512,), input_dropout=0.2),
         n_components=128,
         batch_size=batch_size,
-        max_epochs=round(N_UPDATES / -(-n_pairs // batch_size)),
+        max_epochs=max(1, round(N_UPDATES / -(-n_pairs // batch_size))),
         random_state=seed,
     )

@@ -10,6 +10,7 @@ from rdkit import Chem, rdBase
 from sklearn.exceptions import NotFittedError
 
 from cloome_sk._tables import row_name
+from cloome_sk.model_selection._seen import knows_digests_only, molecules_seen, parts
 from cloome_sk.model_selection._shared_places import counted, not_checked, such_as
 from cloome_sk.model_selection._sides import Side, SideMolecules
 from cloome_sk.model_selection._structures import Structures, packed_fingerprints
@@ -184,17 +185,17 @@ def embedder_finding(
     embedder: Any, test: Side, asked: SideMolecules | str, claimed: set[str], n_examples: int
 ) -> Finding:
     """Test molecules that a fitted embedder was trained on."""
-    seen = _molecules_seen(embedder)
+    learned = _learned(embedder)
     if isinstance(asked, str):
         return not_checked("embedder", asked, claimed)
-    if all(len(key) == 16 and set(key) <= set("0123456789abcdef") for key in seen):
+    if any(map(knows_digests_only, learned)):
         return not_checked(
             "embedder",
             "the embedder was trained on precomputed features and knows no structures (give its "
             "training table as `train` instead)",
             claimed,
         )
-    met = np.isin(asked.keys.astype(str), seen)
+    met = np.isin(asked.keys.astype(str), sorted(molecules_seen(embedder)))
     rows, looked_at = _mask(test, asked.rows[met[asked.codes]]), _mask(test, asked.rows)
     n_met, n_all = len(np.unique(asked.keys[met])), len(np.unique(asked.keys))
     sentence = f"The embedder was trained on none of {n_all:,} test molecules."
@@ -207,24 +208,18 @@ def embedder_finding(
     return Finding("embedder", sentence, n_met, rows, looked_at, examples)
 
 
-def _molecules_seen(embedder: Any) -> np.ndarray:
-    """Keys of the training molecules, from an embedder, a frozen one or a pipeline with one."""
-    waiting = [embedder]
-    learns = False
-    while waiting:
-        candidate = waiting.pop()
-        if hasattr(candidate, "steps"):
-            waiting += [step for _, step in candidate.steps]
-        elif hasattr(candidate, "estimator"):
-            waiting.append(candidate.estimator)
-        elif hasattr(candidate, "molecules_seen_"):
-            return np.asarray(candidate.molecules_seen_).astype(str)
-        learns |= hasattr(candidate, "embed_molecules")
-    if learns:
+def _learned(embedder: Any) -> list[Any]:
+    """The parts of a model that say which molecules they were trained on; one at least."""
+    everything = list(parts(embedder))
+    found = [part for part in everything if hasattr(part, "molecules_seen_")]
+    if found:
+        return found
+    if any(hasattr(part, "embed_molecules") for part in everything):
         raise NotFittedError("leakage_report: the embedder is not fitted; fit it first.")
     raise TypeError(
         "leakage_report: embedder must be a fitted CloomeEmbedder, FrozenEstimator(embedder), or a "
-        f"pipeline with one; got {type(embedder).__name__}, which has no `molecules_seen_`."
+        f"model with one inside; got {type(embedder).__name__}, no part of which has "
+        "`molecules_seen_`."
     )
 
 

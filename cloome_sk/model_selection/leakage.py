@@ -63,9 +63,10 @@ def leakage_report(
         - ``"well"``: physical wells, that is pairs of plate and well;
         - ``"position"``: well positions, wherever they are on another plate;
         - ``"embedder"``: the molecules the embedder was trained on, alone.
-    embedder : CloomeEmbedder, FrozenEstimator or Pipeline, optional
-        A fitted embedder that made, or is to make, the features. Its ``molecules_seen_`` are
-        compared with the test molecules.
+    embedder : CloomeEmbedder, or any estimator with one inside, optional
+        A fitted embedder that made, or is to make, the features, or a fitted model that uses one
+        or several (`Pipeline`, `FeatureUnion`, `FrozenEstimator`, `ZeroShotMoAClassifier`,
+        `GridSearchCV`, ...). All their ``molecules_seen_`` are compared with the test molecules.
     columns : mapping of str to str or sequence of str, optional
         Other column names, by the usual one: ``{"plate": "Assay_Plate_Barcode"}``. Several names
         count together: ``{"plate": ("Batch", "Plate")}``, where plates of two batches have one

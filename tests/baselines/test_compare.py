@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from joblib import parallel_config
+from sklearn.base import clone
 from sklearn.dummy import DummyClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
@@ -13,6 +14,7 @@ from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 from sklearn.model_selection import GroupKFold, LeaveOneGroupOut
 from sklearn.pipeline import make_pipeline
 
+from cloome_sk import ZeroShotMoAClassifier
 from cloome_sk.baselines import (
     CompoundLDAEmbedder,
     ProfileEmbedder,
@@ -28,6 +30,7 @@ from cloome_sk.baselines import (
     profile_classifier,
 )
 from cloome_sk.datasets import load_cell_injury, make_profiles
+from cloome_sk.encoders import MoleculeEncoder
 from cloome_sk.molecules import molecule_key
 from cloome_sk.preprocessing import ControlNormalizer
 
@@ -263,6 +266,48 @@ def test_leaks_are_refused(tiny):
     assert "model 'frozen', fold 0 of 2" in caught.value.__notes__[0]
     with pytest.raises(ValueError, match="were in the training of this model"):
         compare(tiny, {"frozen": linear_probe(frozen)}, task="classes", y="moa", cv=2)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        FrozenEstimator,
+        lambda fitted: make_pipeline(FrozenEstimator(fitted)),
+        lambda fitted: FrozenEstimator(make_pipeline(fitted)),
+        lambda fitted: ProfileEmbedder(phenotype=FrozenEstimator(fitted)),
+    ],
+    ids=["bare", "step", "frozen pipeline", "parameter"],
+)
+@pytest.mark.parametrize("model", [TanimotoKernelEmbedder(), ProfileEmbedder()])
+def test_a_frozen_embedder_says_nothing_about_unseen_plates(wrap, model, tiny):
+    trained_on_all_plates = wrap(clone(model).fit(tiny))
+    with pytest.raises(ValueError, match=r"'m' holds a .*Pass an embedder that is trained in each"):
+        compare(tiny, {"m": trained_on_all_plates}, task="unseen_plates", cv=2)
+
+
+def test_frozen_parts_that_are_no_embedder_may_stay_for_unseen_plates(tiny):
+    model = make_pipeline(FrozenEstimator(ControlNormalizer().fit(tiny)), ProfileEmbedder())
+    found = compare(tiny, {"m": model}, task="unseen_plates", cv=2, n_bootstrap=50)
+    assert found["value"].notna().any()
+
+
+def test_a_zero_shot_classifier_of_a_frozen_embedder_is_refused(tiny, small):
+    frozen = FrozenEstimator(small(max_epochs=1).fit(tiny))
+    with pytest.raises(ValueError, match="were in the training of this model"):
+        compare(tiny, {"m": ZeroShotMoAClassifier(frozen)}, task="classes", y="moa", cv=2)
+
+
+def test_an_embedder_of_precomputed_features_must_be_trained_in_each_fold(tiny, small):
+    X = tiny.assign(**{f"bit_{i}": np.arange(len(tiny)) // 2**i % 2 for i in range(7)})
+    features = MoleculeEncoder(
+        columns=[f"bit_{i}" for i in range(7)], features="precomputed", hidden_sizes=(8,)
+    )
+    embedder = small(molecule=features, max_epochs=1)
+    frozen = linear_probe(FrozenEstimator(clone(embedder).fit(X)))
+    with pytest.raises(ValueError, match=r"precomputed molecule features .*cannot be checked"):
+        compare(X, {"m": frozen}, task="classes", y="moa", cv=2)
+    fair = compare(X, {"m": linear_probe(embedder)}, task="classes", y="moa", cv=2, n_bootstrap=50)
+    assert fair["value"].notna().all()
 
 
 def test_bad_input_is_named(tiny):

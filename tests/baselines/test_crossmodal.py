@@ -24,7 +24,9 @@ from cloome_sk.baselines import (
     ProfileFeatures,
     RidgeEmbedder,
     TanimotoKernelEmbedder,
+    crossmodal,
 )
+from cloome_sk.baselines.tanimoto import tanimoto
 from cloome_sk.molecules import molecule_key, morgan_fingerprints
 
 CROSS = [
@@ -202,3 +204,21 @@ def test_bad_input_is_named(tiny):
     counts = make_pipeline(MorganFeatures(), FunctionTransformer(lambda bits: bits * 2.5))
     with pytest.raises(ValueError, match="not binary"):
         TanimotoKernelEmbedder(molecule=counts).fit(tiny)
+
+
+def test_the_kernel_holds_few_similarities_at_a_time(tiny, monkeypatch):
+    whole = TanimotoKernelEmbedder().fit(tiny)
+    smiles = [*tiny["Metadata_smiles"].dropna().unique(), "CCO"]
+    expected = whole.embed_molecules(smiles)
+    sizes = []
+
+    def recorded(left, right):
+        sizes.append(len(left))
+        return tanimoto(left, right)
+
+    monkeypatch.setattr(crossmodal, "BLOCK", 5)
+    monkeypatch.setattr(crossmodal, "tanimoto", recorded)
+    blocked = TanimotoKernelEmbedder().fit(tiny)
+    np.testing.assert_allclose(blocked.prediction_mean_, whole.prediction_mean_, atol=1e-12)
+    np.testing.assert_allclose(blocked.embed_molecules(smiles), expected, atol=1e-6)
+    assert max(sizes) == 5

@@ -150,3 +150,18 @@ def test_untrained_is_reproducible_leaves_torch_alone_and_survives_clone(tiny, s
     )
     with pytest.raises(TypeError, match="takes a CloomeEmbedder"):
         UntrainedEmbedder(TanimotoKernelEmbedder()).fit(tiny)
+
+
+def test_few_moved_rows_are_warned_of_and_foretold(tiny):
+    treated = tiny["Metadata_control_type"].isna()
+    smiles = tiny["Metadata_smiles"]
+    # One class of four molecules; every other molecule is a class of its own.
+    paired = dict(zip(smiles[treated].unique()[:4], "aaaa", strict=True))
+    own = tiny.assign(own=smiles.map(lambda one: paired.get(one, one)))
+    lonely = ShuffledPairs(Recorder(), level="molecule", within="own", random_state=1)
+    with pytest.warns(UserWarning, match=rf"only \d+ of {treated.sum()} treated rows .*'own'"):
+        lonely.fit(own)
+    assert 0 < lonely.n_moved_ < treated.sum() / 2
+    assert lonely.share_moved(own) == lonely.n_moved_ / treated.sum()
+    free = ShuffledPairs(Recorder(), level="molecule", random_state=0).fit(tiny)
+    assert free.share_moved(tiny) == free.n_moved_ / treated.sum() > 0.5

@@ -84,3 +84,11 @@ def test_vehicle_wells_of_cpjump1_know_their_position(data_home):
     assert found["n_positions"] == 64
     assert found["chance"] == pytest.approx(1 / 64)
     assert found["low"] < 0.25 < found["high"]
+
+
+def test_the_profile_transformer_is_left_as_it_was():
+    X = make_profiles(n_compounds=8, n_controls=4, layout="fixed", random_state=0)
+    mine = ProfileFeatures()
+    result = layout_test(X, profile=mine, random_state=0)
+    assert not hasattr(mine, "scaler_")
+    pd.testing.assert_frame_equal(result, layout_test(X, random_state=0))
