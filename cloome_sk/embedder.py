@@ -22,6 +22,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from cloome_sk._device import resolve_device
 from cloome_sk._pairs import positive_groups
+from cloome_sk._parameters import check_holders, check_together, learns_inv_tau
 from cloome_sk._refit import unchanged_on_error
 from cloome_sk._validation import check_enough, fit_table, full_table, part_table
 from cloome_sk.encoders import MoleculeEncoder
@@ -237,16 +238,7 @@ class CloomeEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         FloatingPointError
             If the objective stops being finite.
         """
-        if self._learns_inv_tau() and self.objective == "infoloob":
-            raise ValueError(
-                'learn_inv_tau=True does not go with objective="infoloob": that objective has no '
-                'lower bound in the temperature. Use learn_inv_tau="auto" or False.'
-            )
-        if hasattr(self.phenotype, "keys"):
-            raise ValueError(
-                f"phenotype= takes a phenotype encoder such as ProfileEncoder, got "
-                f"{type(self.phenotype).__name__}, which reads molecules."
-            )
+        check_together(self)
         with unchanged_on_error(self):
             self._fit(fit_table(self, X))
         return self
@@ -282,11 +274,6 @@ class CloomeEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         self.__dict__.pop("_network", None)
         self._ready_network()
 
-    def _learns_inv_tau(self) -> bool:
-        if isinstance(self.learn_inv_tau, str):
-            return self.objective == "infonce"
-        return bool(self.learn_inv_tau)
-
     def _train(
         self,
         phenotype: Encoder,
@@ -302,7 +289,7 @@ class CloomeEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         plan = TrainingPlan(
             objective=infonce if self.objective == "infonce" else partial(infoloob, beta=self.beta),
             inv_tau=self.inv_tau,
-            learn_inv_tau=self._learns_inv_tau(),
+            learn_inv_tau=learns_inv_tau(self),
             lr=self.lr,
             weight_decay=self.weight_decay,
             schedule=self.schedule,
@@ -466,14 +453,7 @@ class CloomeEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         ValueError
             For an unknown name, or a nested one where no encoder was given to hold it.
         """
-        for side, encoder in (("phenotype", "ProfileEncoder"), ("molecule", "MoleculeEncoder")):
-            nested = [name for name in params if name.startswith(f"{side}__")]
-            holder = params.get(side, getattr(self, side))
-            if nested and (holder is None or isinstance(holder, str)):
-                raise ValueError(
-                    f"{nested[0]}: {side}={holder!r} has no parameters of its own. Give an "
-                    f"encoder first: CloomeEmbedder({side}={encoder}())."
-                )
+        check_holders(self, params)
         return super().set_params(**params)
 
     def __sklearn_tags__(self) -> Any:

@@ -25,7 +25,7 @@ OPTIONAL = {"pyarrow", "matplotlib", "pycytominer", "copairs"}
 
 # The floors of the house, from the ground up. A room may import from itself and from lower floors.
 FLOORS = (
-    {"_tables", "_nearest", "_device", "_refit"},
+    {"_tables", "_nearest", "_device", "_refit", "_parameters"},
     {"objectives", "networks", "imaging", "molecules", "metrics"},
     {
         *("encoders", "training", "preprocessing", "datasets", "checkpoints"),
