@@ -70,7 +70,11 @@ def test_files_of_different_releases(small_home):
         load_repurposing_hub(small_home)
 
 
-@pytest.mark.parametrize("content", [b"", b"not gzip", gzip.compress(b"x" * 9999)[:-9]])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"not gzip", gzip.compress(b"x" * 9999)[:-9]],
+    ids=["empty", "not gzip", "truncated"],
+)
 def test_damaged_file(small_home, content):
     (small_home / DRUGS).write_bytes(content)
     with pytest.raises(ValueError, match=r"repurposing_drugs.*cannot be read.*truncated"):
