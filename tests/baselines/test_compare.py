@@ -243,6 +243,8 @@ def test_controls_train_but_are_never_scored(tiny):
         assert (found["n"] == treated(tiny)["Metadata_smiles"].nunique()).all()
 
 
+# On a screen this small most classes have a molecule or two, and shuffling within them says so.
+@pytest.mark.filterwarnings("ignore:ShuffledPairs. only:UserWarning")
 def test_a_comparison_with_all_controls_of_an_embedder_runs(tiny, small):
     embedder = small(max_epochs=2)
     for task, y in (("unseen_molecules", None), ("classes", "moa")):

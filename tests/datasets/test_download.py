@@ -115,6 +115,8 @@ def test_interrupted_midway(public_host, tmp_path, leftovers, how):
     public_host.files["/x"] = BODY
     public_host.hang_after = 100_000
     code = (
+        # A process started in the background of a shell inherits that Ctrl-C is ignored.
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
         "import sys; from cloome_sk.datasets._download import download; "
         "download(sys.argv[1], sys.argv[2])"
     )
