@@ -11,8 +11,8 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import SplineTransformer
 
+import cloome_sk.baselines.classifiers as rows
 from cloome_sk._tables import match_column, shown
-from cloome_sk.baselines import classifiers as rows
 from cloome_sk.baselines._folds import TASKS
 from cloome_sk.baselines.crossmodal import CCAEmbedder, RidgeEmbedder, TanimotoKernelEmbedder
 from cloome_sk.baselines.embedder_controls import ShuffledPairs, with_random_codes

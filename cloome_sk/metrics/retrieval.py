@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from cloome_sk.metrics import _expectations as expect
+import cloome_sk.metrics._expectations as expect
 from cloome_sk.metrics._candidates import as_exclusion, pair_by_id, pair_by_row
 from cloome_sk.metrics._checks import as_labels, check_count, check_fraction, check_ks
 from cloome_sk.metrics._intervals import bootstrap_interval, clopper_pearson
