@@ -16,13 +16,13 @@ from sklearn.base import (
     _fit_context,
     clone,
 )
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from cloome_sk._device import resolve_device
 from cloome_sk._pairs import positive_groups
-from cloome_sk._parameters import check_holders, check_together, learns_inv_tau
+from cloome_sk._parameters import check_holders, check_together
+from cloome_sk._plan import training_plan
 from cloome_sk._refit import unchanged_on_error
 from cloome_sk._validation import check_enough, fit_table, full_table, part_table
 from cloome_sk.encoders import MoleculeEncoder
@@ -283,22 +283,8 @@ class CloomeEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         groups: np.ndarray,
     ) -> tuple[dict[str, np.ndarray], list[dict[str, Any]]]:
         """Train fresh networks; weights and history as plain arrays and numbers."""
-        from cloome_sk.objectives import infoloob, infonce
-        from cloome_sk.training import PairDataset, TrainingPlan, train_from_scratch
+        from cloome_sk.training import PairDataset, train_from_scratch
 
-        plan = TrainingPlan(
-            objective=infonce if self.objective == "infonce" else partial(infoloob, beta=self.beta),
-            inv_tau=self.inv_tau,
-            learn_inv_tau=learns_inv_tau(self),
-            lr=self.lr,
-            weight_decay=self.weight_decay,
-            schedule=self.schedule,
-            batch_size=int(self.batch_size),
-            max_epochs=int(self.max_epochs),
-            seed=int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max)),
-            device=resolve_device(self.device),
-            verbose=self.verbose,
-        )
         pairs = PairDataset(
             (phenotype_inputs.values, phenotype_inputs.index),
             (molecule_inputs.values, molecule_inputs.index),
@@ -308,7 +294,7 @@ class CloomeEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
             partial(phenotype.network, int(self.n_components)),
             partial(molecule.network, int(self.n_components)),
         )
-        return train_from_scratch(*networks, pairs, plan)
+        return train_from_scratch(*networks, pairs, training_plan(self))
 
     # ---------------------------------------------------------------- embed
 

@@ -31,7 +31,7 @@ FLOORS = (
         *("encoders", "training", "preprocessing", "datasets", "checkpoints"),
         *("_pairs",),
     },
-    {"_validation"},
+    {"_validation", "_plan"},
     {"embedder", "_embedding", "_hits", "model_selection"},
     {"retriever", "zero_shot", "baselines"},
     {"evaluation", "report"},
