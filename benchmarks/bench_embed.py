@@ -66,7 +66,7 @@ def _molecules_case(embedder: CloomeEmbedder, smiles: list[str], size: str) -> C
 
 def _network(embedder: CloomeEmbedder, encoder: Encoder, prefix: str) -> nn.Module:
     """One side's network with the trained weights."""
-    network = encoder.network(embedder.n_components_)
+    network = encoder.make_network(embedder.n_components_)
     weights = embedder.state_.items()
     network.load_state_dict(
         {name.removeprefix(prefix): torch.from_numpy(value) for name, value in weights

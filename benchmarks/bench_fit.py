@@ -102,8 +102,8 @@ class _Job:
 
     def train(self) -> tuple[dict[str, np.ndarray], list[dict[str, Any]]]:
         return train_from_scratch(
-            partial(self.phenotype.network, self.n_components),
-            partial(self.molecule.network, self.n_components),
+            partial(self.phenotype.make_network, self.n_components),
+            partial(self.molecule.make_network, self.n_components),
             self.pairs,
             self.plan,
         )

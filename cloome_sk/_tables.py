@@ -13,6 +13,9 @@ PROFILE_PREFIXES = ("Cells_", "Cytoplasm_", "Nuclei_")
 
 METADATA_PREFIX = "metadata_"
 
+IMAGE_METADATA = ("Image_Metadata_", "Image_FileName_", "Image_PathName_", "Image_URL_")
+"""Columns of CellProfiler's own image tables, which describe an image and are none."""
+
 
 def shown(names: Iterable[Hashable], limit: int = 12) -> str:
     """A list of names for an error message, cut to a readable length."""
@@ -33,6 +36,20 @@ def metadata_columns(table: pd.DataFrame) -> list[Hashable]:
 def profile_columns(table: pd.DataFrame) -> list[Hashable]:
     """The columns that CellProfiler's naming marks as measurements of a cell compartment."""
     return [name for name in table.columns if str(name).startswith(PROFILE_PREFIXES)]
+
+
+def image_columns(table: pd.DataFrame) -> list[Hashable]:
+    """The columns of image paths or arrays: ``Image``, or ``Image_<channel>``.
+
+    CellProfiler's own measurements of whole images, ``Image_Intensity_...``, are numbers.
+    """
+    return [
+        name
+        for name, dtype in zip(table.columns, table.dtypes, strict=True)
+        if (name == "Image" or str(name).startswith("Image_"))
+        and not str(name).startswith(IMAGE_METADATA)
+        and (pd.api.types.is_object_dtype(dtype) or pd.api.types.is_string_dtype(dtype))
+    ]
 
 
 def match_column(table: pd.DataFrame, name: str, *, purpose: str) -> Hashable:

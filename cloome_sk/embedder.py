@@ -20,6 +20,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from cloome_sk._device import resolve_device
+from cloome_sk._inputs import embed_inputs
 from cloome_sk._pairs import positive_groups
 from cloome_sk._parameters import check_holders, check_together
 from cloome_sk._plan import training_plan
@@ -104,8 +105,8 @@ class CloomeEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
     n_pairs_ : int
         Number of training pairs.
     skipped_rows_ : ndarray of intp
-        Positions of the treated rows that were left out of training because their structure
-        could not be read, with ``MoleculeEncoder(on_error="skip")``.
+        Positions of the treated rows that were left out of training because their structure or
+        image could not be read, where an encoder has ``on_error="skip"``.
     molecules_seen_ : ndarray of object
         Sorted keys (`molecule_key`) of the training molecules: what may not stand in a test set
         of unseen molecules.
@@ -151,8 +152,8 @@ class CloomeEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
-        "phenotype": [StrOptions({"auto"}), HasMethods(["inputs", "network"])],
-        "molecule": [HasMethods(["inputs", "network", "keys"]), None],
+        "phenotype": [StrOptions({"auto"}), HasMethods(["inputs", "make_network"])],
+        "molecule": [HasMethods(["inputs", "make_network", "keys"]), None],
         "objective": [StrOptions({"infonce", "infoloob"})],
         "output": [StrOptions({"phenotype", "molecule", "both"})],
         "n_components": [Interval(Integral, 1, None, closed="left")],
@@ -256,11 +257,13 @@ class CloomeEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         molecule_inputs = molecule.inputs(X, optional=controls.mask)
         rows = treated[molecule_inputs.index[treated] >= 0]
         check_enough(len(rows), len(X), controls)
+        phenotype_inputs = phenotype.fit_inputs(X, rows, self.verbose)
+        rows = rows[usable := phenotype_inputs.index >= 0]
+        check_enough(len(rows), len(X), controls)
         keys = molecule.keys(X, rows)
         groups = positive_groups(X, rows, keys, self.positives)
-        phenotype_inputs = phenotype.fit(X, rows).inputs(X)
         state, history = self._train(
-            phenotype, molecule, phenotype_inputs.take(rows), molecule_inputs.take(rows), groups
+            phenotype, molecule, phenotype_inputs.take(usable), molecule_inputs.take(rows), groups
         )
         self.phenotype_, self.molecule_ = phenotype, molecule
         self.controls_ = controls
@@ -291,8 +294,8 @@ class CloomeEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
             groups,
         )
         networks = (
-            partial(phenotype.network, int(self.n_components)),
-            partial(molecule.network, int(self.n_components)),
+            partial(phenotype.make_network, int(self.n_components)),
+            partial(molecule.make_network, int(self.n_components)),
         )
         return train_from_scratch(*networks, pairs, training_plan(self))
 
@@ -380,10 +383,8 @@ class CloomeEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         return self.molecule_.inputs(X, on_error=on_error, optional=optional)
 
     def _embedded(self, side: str, inputs: Inputs) -> np.ndarray:
-        from cloome_sk.networks import embed
-
-        network = getattr(self._ready_network(), side)
-        return inputs.expand(embed(network, inputs.values, resolve_device(self.device)))
+        network, device = getattr(self._ready_network(), side), resolve_device(self.device)
+        return embed_inputs(network, inputs, device, self.verbose)
 
     def _encoders(self, output: str) -> list[Encoder]:
         both = {"phenotype": self.phenotype_, "molecule": self.molecule_}
@@ -409,8 +410,8 @@ class CloomeEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
             from cloome_sk.networks import from_state
 
             self._network = from_state(
-                partial(self.phenotype_.network, self.n_components_),
-                partial(self.molecule_.network, self.n_components_),
+                partial(self.phenotype_.make_network, self.n_components_),
+                partial(self.molecule_.make_network, self.n_components_),
                 self.state_,
             )
         return self._network

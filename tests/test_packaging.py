@@ -21,17 +21,18 @@ import cloome_sk
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "cloome_sk"
 HEAVY = {"torch", "skorch", "sklearn", "rdkit", "pandas", "numpy", "scipy", "matplotlib", "pyarrow"}
-OPTIONAL = {"pyarrow", "matplotlib", "pycytominer", "copairs"}
+OPTIONAL = {"pyarrow", "matplotlib", "pycytominer", "copairs", "imagecodecs", "zarr"}
 
 # The floors of the house, from the ground up. A room may import from itself and from lower floors.
 FLOORS = (
     {"_tables", "_nearest", "_device", "_refit", "_parameters"},
     {"objectives", "networks", "imaging", "molecules", "metrics"},
     {
-        *("encoders", "training", "preprocessing", "datasets", "checkpoints"),
+        *("training", "preprocessing", "datasets", "checkpoints"),
         *("_pairs",),
     },
-    {"_validation", "_plan"},
+    {"encoders"},
+    {"_validation", "_plan", "_inputs"},
     {"embedder", "_embedding", "_hits", "model_selection"},
     {"retriever", "zero_shot", "baselines"},
     {"evaluation", "report"},

@@ -19,6 +19,7 @@ from cloome_sk.baselines.defaults import default_controls
 from cloome_sk.baselines.embedder_controls import ShuffledPairs, with_random_codes
 from cloome_sk.baselines.fusion import LateFusionClassifier
 from cloome_sk.baselines.identity import CompoundLDAEmbedder, ProfileEmbedder
+from cloome_sk.baselines.intensity import IntensityProfiles
 from cloome_sk.baselines.layout import layout_test
 from cloome_sk.baselines.molecule_features import (
     MorganFeatures,
@@ -34,6 +35,7 @@ __all__ = [
     "CCAEmbedder",
     "CellCount",
     "CompoundLDAEmbedder",
+    "IntensityProfiles",
     "LateFusionClassifier",
     "MorganFeatures",
     "PhyschemDescriptors",

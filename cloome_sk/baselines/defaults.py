@@ -12,11 +12,12 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import SplineTransformer
 
 import cloome_sk.baselines.classifiers as rows
-from cloome_sk._tables import match_column, shown
+from cloome_sk._tables import Columns, match_column, shown
 from cloome_sk.baselines._folds import TASKS
 from cloome_sk.baselines.crossmodal import CCAEmbedder, RidgeEmbedder, TanimotoKernelEmbedder
 from cloome_sk.baselines.embedder_controls import ShuffledPairs, with_random_codes
 from cloome_sk.baselines.identity import CompoundLDAEmbedder, ProfileEmbedder
+from cloome_sk.baselines.molecule_features import MorganFeatures
 from cloome_sk.baselines.profile_features import ProfileFeatures
 from cloome_sk.baselines.tanimoto import TanimotoNeighborsClassifier
 from cloome_sk.baselines.untrained import UntrainedEmbedder
@@ -29,6 +30,7 @@ def default_controls(
     table: pd.DataFrame | None = None,
     embedder: Any = None,
     within: str | None = None,
+    columns: Columns = None,
     random_state: Any = None,
 ) -> dict[str, Any]:
     """Name the controls of a task, as `compare` takes them.
@@ -45,6 +47,9 @@ def default_controls(
         the right pairs, the chemistry. Each costs as much as the model, the untrained one apart.
     within : str, optional
         A column of class labels: adds the embedder trained on pairs permuted within these classes.
+    columns : str, list of str, int, list of int, slice, mask, callable or None, default=None
+        The numeric columns that the controls take as the profile. None takes those named as
+        CellProfiler does; for a table of images, those that `IntensityProfiles` adds.
     random_state : int, RandomState or None, default=None
         Seed of random codes and permutations.
 
@@ -81,7 +86,7 @@ def default_controls(
         "unseen_molecules": _of_unseen_molecules,
         "unseen_plates": _of_unseen_plates,
         "classes": _of_classes,
-    }[task]()
+    }[task](columns)
     if table is not None:
         _leave_out(made, table)
     if embedder is not None:
@@ -90,29 +95,32 @@ def default_controls(
     return made
 
 
-def _of_unseen_molecules() -> dict[str, Any]:
+def _of_unseen_molecules(columns: Columns) -> dict[str, Any]:
+    profile = ProfileFeatures(columns)
     return {
-        "Tanimoto-kernel average": TanimotoKernelEmbedder(),
-        "ridge to profile": RidgeEmbedder(),
-        "ridge to fingerprint": RidgeEmbedder("fingerprint"),
-        "CCA": CCAEmbedder(),
+        "Tanimoto-kernel average": TanimotoKernelEmbedder(phenotype=profile),
+        "ridge to profile": RidgeEmbedder(phenotype=profile),
+        "ridge to fingerprint": RidgeEmbedder("fingerprint", phenotype=profile),
+        "CCA": CCAEmbedder(phenotype=profile),
     }
 
 
-def _of_unseen_plates() -> dict[str, Any]:
+def _of_unseen_plates(columns: Columns) -> dict[str, Any]:
     # One number has no direction; its place on a spline has.
     spline = SplineTransformer(n_knots=12, degree=2, extrapolation="constant")
+    profile = ProfileFeatures(columns)
     return {
         "cell count": ProfileEmbedder(phenotype=make_pipeline(CellCount(), spline)),
         "well position": ProfileEmbedder(phenotype=PlatePosition(parts=("row", "column"))),
-        "profile": ProfileEmbedder(),
-        "sphered profile": ProfileEmbedder(phenotype=ProfileFeatures(sphering=True)),
-        "LDA on compound labels": CompoundLDAEmbedder(),
-        **_of_unseen_molecules(),
+        "profile": ProfileEmbedder(phenotype=profile),
+        "sphered profile": ProfileEmbedder(phenotype=ProfileFeatures(columns, sphering=True)),
+        "LDA on compound labels": CompoundLDAEmbedder(phenotype=profile),
+        **_of_unseen_molecules(columns),
     }
 
 
-def _of_classes() -> dict[str, Any]:
+def _of_classes(columns: Columns) -> dict[str, Any]:
+    profile = ProfileFeatures(columns)
     return {
         "chance": rows.chance_classifier(),
         "cell count": rows.cell_count_classifier(),
@@ -120,10 +128,14 @@ def _of_classes() -> dict[str, Any]:
         "physchem + LR": rows.physchem_classifier(),
         "Morgan + LR": rows.morgan_classifier(),
         "Tanimoto nearest neighbours": TanimotoNeighborsClassifier(),
-        "profile + LR": rows.profile_classifier(),
-        "sphered profile + LR": rows.profile_classifier(sphering=True),
-        "profile and Morgan, concatenated": rows.concatenation_classifier(),
-        "profile and Morgan, late fusion": rows.late_fusion_classifier(),
+        "profile + LR": rows.linear_probe(profile),
+        "sphered profile + LR": rows.linear_probe(ProfileFeatures(columns, sphering=True)),
+        "profile and Morgan, concatenated": rows.concatenation_classifier(
+            {"profile": profile, "morgan": MorganFeatures()}
+        ),
+        "profile and Morgan, late fusion": rows.late_fusion_classifier(
+            {"profile": rows.linear_probe(profile), "morgan": rows.morgan_classifier()}
+        ),
     }
 
 

@@ -97,8 +97,8 @@ class _WithoutTraining(CloomeEmbedder):
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         with seeded(seed, "cpu"):
             network = DualEncoder(
-                phenotype.network(self.n_components),
-                molecule.network(self.n_components),
+                phenotype.make_network(self.n_components),
+                molecule.make_network(self.n_components),
                 inv_tau=self.inv_tau,
             )
             _settle_norms(network.phenotype, phenotype_inputs)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from cloome_sk.encoders.image import ImageEncoder
 from cloome_sk.encoders.molecule import MoleculeEncoder
 from cloome_sk.encoders.profile import ProfileEncoder
 
-__all__ = ["MoleculeEncoder", "ProfileEncoder"]
+__all__ = ["ImageEncoder", "MoleculeEncoder", "ProfileEncoder"]

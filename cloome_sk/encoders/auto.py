@@ -6,8 +6,9 @@ from typing import Any
 
 import pandas as pd
 
-from cloome_sk._tables import metadata_columns, profile_columns, shown
+from cloome_sk._tables import image_columns, metadata_columns, profile_columns, shown
 from cloome_sk.encoders.base import Encoder
+from cloome_sk.encoders.image import ImageEncoder
 from cloome_sk.encoders.profile import ProfileEncoder
 
 
@@ -22,15 +23,27 @@ def auto_encoder(X: Any) -> Encoder:
     Returns
     -------
     Encoder
-        A `ProfileEncoder` for columns named as CellProfiler does. Not fitted.
+        A `ProfileEncoder` for columns named as CellProfiler does, an `ImageEncoder` for columns
+        of images. Not fitted.
 
     Raises
     ------
     ValueError
-        If there are none.
+        If there are none, or both.
     """
-    if isinstance(X, pd.DataFrame) and profile_columns(X):
-        return ProfileEncoder()
+    if isinstance(X, pd.DataFrame):
+        profiles, images = profile_columns(X), image_columns(X)
+        if profiles and images:
+            raise ValueError(
+                f'phenotype="auto" found {len(profiles)} columns named as CellProfiler does '
+                f"({shown(profiles, 3)}) and {len(images)} columns of images ({shown(images, 5)}). "
+                "Say which is the phenotype: CloomeEmbedder(phenotype=ProfileEncoder()) or "
+                "CloomeEmbedder(phenotype=ImageEncoder())."
+            )
+        if profiles:
+            return ProfileEncoder()
+        if images:
+            return ImageEncoder()
     seen = (
         f"columns seen: {shown(metadata_columns(X))}"
         if isinstance(X, pd.DataFrame)
@@ -38,6 +51,6 @@ def auto_encoder(X: Any) -> Encoder:
     )
     raise ValueError(
         'phenotype="auto" looks for columns named as CellProfiler does (Cells_, Cytoplasm_, '
-        f"Nuclei_) and found none; {seen}. Say which columns hold the phenotype: "
-        "CloomeEmbedder(phenotype=ProfileEncoder(columns=...))."
+        f"Nuclei_) or of images (Image_<channel>, Image) and found none; {seen}. Say which "
+        "columns hold the phenotype: CloomeEmbedder(phenotype=ProfileEncoder(columns=...))."
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,21 +25,25 @@ class Inputs:
 
     Attributes
     ----------
-    values : ndarray, shape (n_distinct, ...)
-        What the network takes.
+    values : ndarray, shape (n_distinct, ...), or an object indexed like one
+        What the network takes. An object may read what it gives when it is asked for it, has a
+        `shape`, a `dtype` and a dict `failed` of what it could not give, and may give tuples.
     index : ndarray of intp, shape (n_samples,)
         For each sample the row of `values`, or -1 where it has no usable input.
+    report : callable, optional
+        Warns of samples that turned out to have no usable input; called after `values` were read.
     """
 
-    values: np.ndarray
+    values: Any
     index: np.ndarray
+    report: Callable[[], None] | None = None
 
     def __len__(self) -> int:
         return len(self.index)
 
     def take(self, rows: np.ndarray) -> Inputs:
         """Give the inputs of some samples."""
-        return Inputs(self.values, self.index[rows])
+        return Inputs(self.values, self.index[rows], self.report)
 
     def expand(self, distinct: np.ndarray) -> np.ndarray:
         """Give each sample its row of what was computed for the distinct values; NaN for none."""
@@ -51,7 +56,7 @@ class Inputs:
 
 
 class Encoder(BaseEstimator, ABC):
-    """Base of the encoders: `fit` learns from rows, `inputs` prepares, `network` builds."""
+    """Base of the encoders: `fit` learns from rows, `inputs` prepares, `make_network` builds."""
 
     columns: Columns
     column_names_: list[Any] | None
@@ -100,6 +105,25 @@ class Encoder(BaseEstimator, ABC):
     def _fit_rows(self, X: Any, rows: np.ndarray) -> None:
         """Check parameters, and learn from the training rows."""
 
+    def fit_inputs(self, X: Any, rows: np.ndarray, verbose: int = 0) -> Inputs:
+        """Fit, and give the inputs of the training rows.
+
+        Parameters
+        ----------
+        X : DataFrame or ndarray, shape (n_samples, n_features)
+            The table.
+        rows : ndarray of intp
+            Positions of the training rows.
+        verbose : int, default=0
+            Above 0: show a progress bar where this takes long.
+
+        Returns
+        -------
+        Inputs
+            One entry a training row.
+        """
+        return self.fit(X, rows).inputs(X).take(rows)
+
     @property
     def needs_order(self) -> bool:
         """Whether columns were chosen by position, so that their order must not change."""
@@ -129,7 +153,7 @@ class Encoder(BaseEstimator, ABC):
         """
 
     @abstractmethod
-    def network(self, n_components: int) -> nn.Module:
+    def make_network(self, n_components: int) -> nn.Module:
         """Build the network, with fresh weights.
 
         Parameters

@@ -296,7 +296,7 @@ class MoleculeEncoder(Encoder):
             return _row_digests(block)
         return molecule_key(self._column_smiles(X)[rows])
 
-    def network(self, n_components: int) -> nn.Module:
+    def make_network(self, n_components: int) -> nn.Module:
         """Build the perceptron, with fresh weights.
 
         Parameters

@@ -142,7 +142,7 @@ class ProfileEncoder(Encoder):
             np.clip(values, -self.clip, self.clip, out=values)
         return Inputs(values.astype(np.float32, copy=False), np.arange(len(values)))
 
-    def network(self, n_components: int) -> nn.Module:
+    def make_network(self, n_components: int) -> nn.Module:
         """Build the perceptron, with fresh weights.
 
         Parameters

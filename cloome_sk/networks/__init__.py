@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
+from cloome_sk.networks.augmentation import Augmentation
 from cloome_sk.networks.dual import DualEncoder, embed, from_state
+from cloome_sk.networks.images import ImageNetwork
 from cloome_sk.networks.mlp import MLP
+from cloome_sk.networks.resnet import ResNet
+from cloome_sk.networks.small_cnn import SmallCNN
 
-__all__ = ["MLP", "DualEncoder", "embed", "from_state"]
+__all__ = [
+    "MLP",
+    "Augmentation",
+    "DualEncoder",
+    "ImageNetwork",
+    "ResNet",
+    "SmallCNN",
+    "embed",
+    "from_state",
+]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -54,15 +55,18 @@ class DualEncoder(nn.Module):
             self.register_buffer("log_inv_tau", log_inv_tau)
 
     def forward(
-        self, phenotype: Tensor, molecule: Tensor, molecule_index: Tensor
+        self,
+        phenotype: Tensor | tuple[Tensor, ...],
+        molecule: Tensor | tuple[Tensor, ...],
+        molecule_index: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Embed pairs.
 
         Parameters
         ----------
-        phenotype : Tensor, shape (n_pairs, ...)
+        phenotype : Tensor, shape (n_pairs, ...), or tuple of such
             Phenotype inputs.
-        molecule : Tensor, shape (n_distinct, ...)
+        molecule : Tensor, shape (n_distinct, ...), or tuple of such
             Inputs of the distinct molecules.
         molecule_index : Tensor of int, shape (n_pairs,)
             The row of each pair in `molecule`.
@@ -88,20 +92,26 @@ class DualEncoder(nn.Module):
 
 
 BLOCK = 4096
-"""Samples embedded at a time."""
+"""Samples embedded at a time, unless they are large."""
+BLOCK_BYTES = 2**26
+"""What the inputs of a block may take as float32."""
 
 
-def embed(network: nn.Module, values: np.ndarray, device: str) -> np.ndarray:
+def embed(
+    network: nn.Module, values: Any, device: str, progress: Callable[[int], Any] | None = None
+) -> np.ndarray:
     """Embed inputs with one of the two networks, in blocks.
 
     Parameters
     ----------
     network : nn.Module
         In evaluation mode.
-    values : ndarray, shape (n_samples, ...)
-        Its inputs.
+    values : ndarray, shape (n_samples, ...), or an object that is sliced like one
+        Its inputs. An object may give tuples of arrays, which the network takes as a tuple.
     device : str
         Where to compute.
+    progress : callable, optional
+        Told how many samples were embedded since.
 
     Returns
     -------
@@ -110,11 +120,29 @@ def embed(network: nn.Module, values: np.ndarray, device: str) -> np.ndarray:
     """
     network = network.to(device)
     blocks: list[np.ndarray] = []
+    sample = 4 * math.prod(values.shape[1:])
+    step = max(1, min(BLOCK, BLOCK_BYTES // max(sample, 1)))
     with torch.inference_mode():
-        for start in range(0, max(len(values), 1), BLOCK):
-            inputs = torch.as_tensor(values[start : start + BLOCK], device=device)
+        for start in range(0, max(len(values), 1), step):
+            inputs = on_device(as_tensors(values[start : start + step]), device)
             blocks.append(F.normalize(network(inputs), dim=1).float().cpu().numpy())
+            if progress is not None:
+                progress(len(blocks[-1]))
     return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+
+
+def as_tensors(values: Any) -> Any:
+    """Give an array as a tensor, a tuple of arrays as a tuple of tensors."""
+    if isinstance(values, tuple):
+        return tuple(torch.as_tensor(value, device="cpu") for value in values)
+    return torch.as_tensor(values, device="cpu")  # whatever a caller's context says
+
+
+def on_device(values: Any, device: Any) -> Any:
+    """Bring a tensor, or a tuple of tensors, to a device."""
+    if isinstance(values, tuple):
+        return tuple(value.to(device, non_blocking=True) for value in values)
+    return values.to(device, non_blocking=True)
 
 
 def from_state(

@@ -10,33 +10,37 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from cloome_sk.networks.dual import as_tensors, on_device
+
+Values = Tensor | tuple[Tensor, ...]
+
 
 class PairInputs:
     """Network inputs of a batch of pairs; its length is the number of pairs.
 
     Parameters
     ----------
-    phenotype : Tensor, shape (n_pairs, ...)
+    phenotype : Tensor, shape (n_pairs, ...), or tuple of such
         Phenotype inputs.
-    molecule : Tensor, shape (n_distinct, ...)
+    molecule : Tensor, shape (n_distinct, ...), or tuple of such
         Inputs of the distinct molecules of the batch.
     molecule_index : Tensor of int, shape (n_pairs,)
         The row of each pair in `molecule`.
     """
 
-    def __init__(self, phenotype: Tensor, molecule: Tensor, molecule_index: Tensor) -> None:
+    def __init__(self, phenotype: Values, molecule: Values, molecule_index: Tensor) -> None:
         self.phenotype = phenotype
         self.molecule = molecule
         self.molecule_index = molecule_index
 
     def __len__(self) -> int:
-        return len(self.phenotype)
+        return len(self.molecule_index)
 
-    def on(self, device: Any) -> tuple[Tensor, Tensor, Tensor]:
-        """Give the three tensors on a device, as the network takes them."""
+    def on(self, device: Any) -> tuple[Values, Values, Tensor]:
+        """Give the inputs on a device, as the network takes them."""
         return (
-            self.phenotype.to(device, non_blocking=True),
-            self.molecule.to(device, non_blocking=True),
+            on_device(self.phenotype, device),
+            on_device(self.molecule, device),
             self.molecule_index.to(device, non_blocking=True),
         )
 
@@ -53,8 +57,10 @@ class PairDataset(Dataset):
 
     Parameters
     ----------
-    phenotype, molecule : (values, index) pairs of ndarray
-        Network inputs, each distinct one once, and the row of each pair in them.
+    phenotype, molecule : (values, index) pairs
+        Network inputs, each distinct one once, and the row of each pair in them. Values are an
+        ndarray, or an object that gives an ndarray, or a tuple of several, when it is indexed by
+        an array of rows: images, which are read when their batch comes.
     groups : ndarray of int, shape (n_pairs,)
         Pairs of equal code are positives of each other.
 
@@ -73,12 +79,12 @@ class PairDataset(Dataset):
 
     def __init__(
         self,
-        phenotype: tuple[np.ndarray, np.ndarray],
-        molecule: tuple[np.ndarray, np.ndarray],
+        phenotype: tuple[Any, np.ndarray],
+        molecule: tuple[Any, np.ndarray],
         groups: np.ndarray,
     ) -> None:
-        self.phenotype, self.phenotype_index = torch.from_numpy(phenotype[0]), phenotype[1]
-        self.molecule, self.molecule_index = torch.from_numpy(molecule[0]), molecule[1]
+        self.phenotype, self.phenotype_index = _held(phenotype[0]), phenotype[1]
+        self.molecule, self.molecule_index = _held(molecule[0]), molecule[1]
         self.groups = torch.from_numpy(groups)
 
     def __len__(self) -> int:
@@ -92,11 +98,22 @@ class PairDataset(Dataset):
         chosen = np.asarray(rows)
         distinct, index = np.unique(self.molecule_index[chosen], return_inverse=True)
         inputs = PairInputs(
-            self.phenotype[torch.from_numpy(self.phenotype_index[chosen])],
-            self.molecule[torch.from_numpy(distinct)],
+            _rows(self.phenotype, self.phenotype_index[chosen]),
+            _rows(self.molecule, distinct),
             torch.from_numpy(index),
         )
         return Batch(inputs, self.groups[torch.from_numpy(chosen)])
+
+
+def _held(values: Any) -> Any:
+    return torch.from_numpy(values) if isinstance(values, np.ndarray) else values
+
+
+def _rows(values: Any, rows: np.ndarray) -> Values:
+    """Take some rows of a tensor, or of what is read only now."""
+    if isinstance(values, Tensor):
+        return values[torch.from_numpy(rows)]
+    return as_tensors(values[rows])
 
 
 def as_batch(batch: Any) -> Any:

@@ -359,5 +359,5 @@ def test_the_networks_first_layer_fits_the_features(table):
         MoleculeEncoder(n_bits=64, hidden_sizes=(5,)),
         MoleculeEncoder(features=CountVectorizer(analyzer="char"), hidden_sizes=(5,)),
     ):
-        first = next(encoder.fit(table).network(3).parameters())
+        first = next(encoder.fit(table).make_network(3).parameters())
         assert tuple(first.shape) == (5, encoder.n_inputs_)

@@ -160,7 +160,7 @@ def test_clone_and_parameters():
 
 
 def test_network_has_the_sizes_asked_for(table):
-    network = ProfileEncoder(hidden_sizes=(5, 3)).fit(table).network(2)
+    network = ProfileEncoder(hidden_sizes=(5, 3)).fit(table).make_network(2)
     shapes = [tuple(p.shape) for p in network.parameters() if p.ndim == 2]
     assert shapes == [(5, 4), (3, 5), (2, 3)]
 

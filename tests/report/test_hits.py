@@ -58,6 +58,7 @@ def titles(figure):
 
 def test_a_panel_for_each_structure_and_a_strip_for_each_profile(hits, database):
     figure = plot_hits(hits, QUERIES, database)
+    assert not figure.legends  # which is of channels
     assert len(figure.axes) == len(QUERIES) + 2 * len(hits)
     strips = [a.images[0].get_array() for a in figure.axes if a.images[0].get_array().shape[0] == 1]
     assert len(strips) == len(hits)
@@ -130,6 +131,24 @@ def test_queries_as_rdkit_molecules_or_a_series(hits, database):
         assert titles(plot_hits(hits, queries, database)) == expected
 
 
+def test_queries_as_a_table_ask_by_its_molecules(hits, database):
+    table = pd.DataFrame({"Metadata_SMILES": QUERIES, "dose": [1.0, 2.0]})
+    assert titles(plot_hits(hits, table, database)) == titles(plot_hits(hits, QUERIES, database))
+
+
+def test_a_column_as_label(hits, database):
+    labelled = database.assign(Metadata_MoA=["a", "b", None, "c", "d"])
+    shown = titles(plot_hits(hits, QUERIES, labelled, label="moa"))
+    assert [title.split("\n")[2] for title in shown] == ["", "c", "a", "", "", "d", "b"]
+
+
+def test_a_well_without_structure_is_drawn_as_such(hits, database):
+    database.loc[3, "Metadata_smiles"] = None
+    figure = plot_hits(hits, QUERIES, database)
+    assert titles(figure)[1] == "1. molecule unknown\nP2 B02   cos 0.99"
+    assert [t.get_text() for a in figure.axes for t in a.texts] == ["structure not known"]
+
+
 def test_title_and_file(hits, database, tmp_path):
     figure = plot_hits(hits, QUERIES, database, title="Two queries")
     assert figure.get_suptitle() == "Two queries"
@@ -187,6 +206,12 @@ def test_no_features(hits, database):
     table = database.drop(columns=["Cells_A", "Nuclei_A", "Nuclei_B"])
     with pytest.raises(ValueError, match="no CellProfiler-named feature columns"):
         plot_hits(hits, QUERIES, table)
+
+
+def test_a_structure_of_the_database_that_cannot_be_read(hits, database):
+    database.loc[2, "Metadata_smiles"] = "C("
+    with pytest.raises(ValueError, match=r"the database cannot be used: row 2 cannot be parsed"):
+        plot_hits(hits, QUERIES, database)
 
 
 def test_one_structure_is_no_list(hits, database):

@@ -1,0 +1,56 @@
+"""What the parameters of an image encoder, and the memory of the machine, allow."""
+
+from __future__ import annotations
+
+import os
+from numbers import Integral
+from typing import Any
+
+PURPOSE = "ImageEncoder"
+
+
+def check_image_parameters(encoder: Any) -> None:
+    """Refuse sizes that are no sizes, and parameters that do not go together."""
+    for name in ("size", "crop"):
+        _check_pair(name, getattr(encoder, name))
+    if encoder.evaluation != "full" and encoder.crop is None:
+        raise ValueError(
+            f'{PURPOSE}: evaluation="{encoder.evaluation}" embeds crops, and crop= is None: say '
+            "how large they are."
+        )
+    if encoder.n_jobs == 0:
+        raise ValueError(f"{PURPOSE}: n_jobs must be a number of processes, -1 for all; got 0.")
+
+
+def _check_pair(name: str, size: Any) -> None:
+    if size is None or isinstance(size, Integral):
+        return
+    numbers = all(isinstance(side, Integral) and not isinstance(side, bool) for side in size)
+    if len(size) != 2 or not numbers or min(size) < 1:
+        raise ValueError(
+            f"{PURPOSE}: {name} must be a number of pixels or a pair (height, width) of at least "
+            f"1, got {size!r}."
+        )
+
+
+def check_memory(n_bytes: int) -> None:
+    """Refuse to fill more memory than there is."""
+    free = _free_memory()
+    if free is not None and n_bytes > 0.8 * free:
+        raise MemoryError(
+            f"{PURPOSE}: the prepared sites take {n_bytes / 2**30:.1f} GiB, and "
+            f"{free / 2**30:.1f} GiB of memory are free. Keep them on disk by cache=folder, or "
+            "shrink them by size=."
+        )
+
+
+def _free_memory() -> int | None:
+    try:
+        with open("/proc/meminfo", encoding="ascii") as lines:
+            known = dict(line.split(":", 1) for line in lines)
+        return int(known["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError, IndexError):
+        try:
+            return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        except (AttributeError, ValueError, OSError):
+            return None

@@ -1,0 +1,173 @@
+"""What is done to the pixels of a site before a network takes them."""
+
+from __future__ import annotations
+
+import inspect
+import pickle
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cloome_sk.imaging.reading import ImageError
+from cloome_sk.imaging.resizing import resize_image
+from cloome_sk.imaging.scaling import scale_image
+from cloome_sk.imaging.sources import SiteSources, place_of
+
+if TYPE_CHECKING:
+    from cloome_sk.imaging.cache import SiteCache
+
+
+VERSION = 1
+"""Raised whenever reading, scaling or shrinking gives other pixels than before."""
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """From the files of a site to the array that a network takes.
+
+    Attributes
+    ----------
+    scaling : str
+        One of `cloome_sk.imaging.SCALINGS`.
+    size : int, (int, int) or None
+        Pixels of the shorter side, or of both sides, after shrinking.
+    preprocess : callable or None
+        From (n_channels, H, W) to the same; after illumination correction, before scaling.
+    """
+
+    scaling: str = "cloome"
+    size: int | tuple[int, int] | None = None
+    preprocess: Callable[[np.ndarray], np.ndarray] | None = None
+
+    def __call__(self, sources: SiteSources, site: int) -> np.ndarray:
+        """Read and prepare a site, shape (n_channels, h, w)."""
+        scaled = []
+        for channel, plane in enumerate(sources.planes(site, self.preprocess)):
+            limits = None
+            if self.scaling == "plate" and sources.limits is not None:
+                limits = sources.limits[site][channel : channel + 1]
+            plane = scale_image(plane[np.newaxis], self.scaling, limits=limits)[0]
+            if self.size is not None:
+                plane = self._shrunk(plane, self.size, place_of(sources.files(site)[0]))
+            scaled.append(plane)
+        if len({plane.dtype for plane in scaled}) > 1:
+            depths = ", ".join(
+                f"{name} {plane.dtype}"
+                for name, plane in zip(sources.channels, scaled, strict=True)
+            )
+            raise ImageError(
+                place_of(sources.files(site)[0]),
+                f"the channels differ in depth ({depths}), which only a scaling evens out",
+            )
+        return np.stack(scaled)
+
+    def settings(self) -> dict[str, Any]:
+        """All that decides what a site becomes, as values that a cache can compare."""
+        return {
+            "version": VERSION,
+            "scaling": self.scaling,
+            "size": self.size,
+            "preprocess": None if self.preprocess is None else identity(self.preprocess),
+        }
+
+    @staticmethod
+    def _shrunk(plane: np.ndarray, size: int | tuple[int, int], source: Any) -> np.ndarray:
+        target = target_shape(plane.shape, size)
+        if plane.shape == target:
+            return plane
+        if any(new > old for new, old in zip(target, plane.shape, strict=True)):
+            raise ImageError(
+                source,
+                f"{plane.shape[0]}x{plane.shape[1]} pixels cannot shrink to size={target}; "
+                "nothing is enlarged",
+            )
+        return resize_image(plane, target)
+
+
+def identity(function: Any) -> bytes:
+    """What tells a callable from another: its own source, and the values it holds."""
+    if isinstance(function, partial):
+        held = pickle.dumps((function.args, sorted(function.keywords.items())))
+        return identity(function.func) + held
+    code = function if inspect.isroutine(function) else type(function)
+    name = f"{code.__module__}.{code.__qualname__}".encode()
+    try:
+        source = inspect.getsource(code).encode()
+    except (OSError, TypeError):  # typed at a prompt, or compiled
+        source = getattr(getattr(code, "__code__", None), "co_code", b"")
+    held = b"" if inspect.isroutine(function) else pickle.dumps(function)
+    return name + source + held
+
+
+def target_shape(shape: tuple[int, ...], size: int | tuple[int, int]) -> tuple[int, int]:
+    """Height and width after shrinking; a single number is the shorter side."""
+    if isinstance(size, tuple):
+        return size
+    height, width = shape
+    shorter = min(height, width)
+    return round(height * size / shorter), round(width * size / shorter)
+
+
+@dataclass(frozen=True)
+class Task:
+    """Preparing sites, here or in a worker process; what cannot be read comes back as the error.
+
+    Attributes
+    ----------
+    prepare : Preparation
+        What is done to a site.
+    shape : tuple of int
+        The shape it must come to.
+    dtype : numpy dtype
+        The depth it must come to.
+    cache : SiteCache or None
+        Where prepared sites are kept.
+    """
+
+    prepare: Preparation
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    cache: SiteCache | None
+
+    def run(self, job: Callable[..., Any], sources: SiteSources, sites: Iterable[int]) -> list[Any]:
+        """Do a job for several sites."""
+        results: list[Any] = []
+        for site in sites:
+            try:
+                results.append(job(sources, int(site)))
+            except ImageError as error:
+                results.append(error)
+        return results
+
+    def pixels(self, sources: SiteSources, site: int) -> np.ndarray:
+        """Prepare a site, and check that it came out like the others."""
+        image = self.prepare(sources, site)
+        if image.shape != self.shape:
+            raise ImageError(
+                place_of(sources.files(site)[0]),
+                f"the site has shape {image.shape}, others have {self.shape}; size=(height, width) "
+                "brings images of several sizes to one",
+            )
+        if image.dtype != self.dtype:
+            raise ImageError(
+                place_of(sources.files(site)[0]),
+                f"the site has depth {image.dtype}, others {self.dtype}; only a scaling evens "
+                "that out",
+            )
+        return image
+
+    def key(self, sources: SiteSources, site: int) -> str:
+        """Make sure that a site is in the cache; its key there."""
+        assert self.cache is not None  # asked for only with a cache
+        of_site = sources.settings(site)
+        key = self.cache.key(sources.files(site), of_site)
+        if self.cache.has(key):
+            return key
+        pixels = self.pixels(sources, site)
+        # Files that were replaced while they were read have another content now.
+        if self.cache.key(sources.files(site), of_site) == key:
+            self.cache.store(key, pixels)
+        return key
