@@ -212,10 +212,10 @@ def _paint(
     # Rounded cells are thick: they glow as balls do, and hide what is in them.
     ball = np.sqrt((inside * (2 - inside)).clip(0))
     state = cells.kind.take(owner)
-    glow = np.where(cells.kind == DEAD, np.exp(1.4 + 0.6 * random.standard_normal(n)), 1.6)
+    glow = np.where(cells.kind == DEAD, np.exp(1.6 + 0.6 * random.standard_normal(n)), 1.6)
     glow_here = of(glow) * ball
     round_ = (state != NORMAL) & (inside > 0)
-    for channel, share in ((1, 1.0), (2, 1.1), (3, 0.9), (4, 0.9)):
+    for channel, share in ((1, 1.0), (2, 1.45), (3, 0.9), (4, 0.9)):
         texture_here = 0.75 + 0.25 * texture["reticulum"]
         fill = glow_here * texture_here * (1 - 0.35 * cover * (state == MITOTIC))
         light[channel] = np.where(round_, share * fill, light[channel])

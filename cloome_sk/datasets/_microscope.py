@@ -11,7 +11,7 @@ from cloome_sk.datasets._drawing import margin_pixels
 from cloome_sk.datasets._textures import OVERSAMPLING, TILE, texture_tiles
 
 # Order: DNA, ER, RNA, AGP, Mito. Counts above the camera's offset, as on an Opera Phenix (JUMP).
-_USUAL = np.array([9000.0, 4600.0, 6800.0, 3600.0, 1500.0])
+_USUAL = np.array([10500.0, 5200.0, 8000.0, 4700.0, 1400.0])
 _BACKGROUND = np.array([420.0, 230.0, 330.0, 470.0, 800.0])
 _FOCUS_UM = np.array([0.5, 0.55, 0.55, 0.45, 0.5])
 _HAZE = np.array([0.09, 0.16, 0.16, 0.13, 0.26])

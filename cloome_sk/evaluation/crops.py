@@ -81,7 +81,7 @@ class CropStudy:
         """
         weeks = self.cells["Metadata_week"]
         rows = [self.cells["Metadata_moa"], self.cells["Metadata_compound"]]
-        table = pd.crosstab(rows, weeks).rename_axis(index=["", ""], columns="")
+        table = pd.crosstab(rows, weeks).rename_axis(index=None, columns=None)
         return table[sorted(table.columns, key=lambda week: int(str(week).removeprefix("Week")))]
 
     def by_company(self) -> pd.DataFrame:
@@ -332,7 +332,7 @@ def _facts(
     n_plates, n_bare = (part["Metadata_Plate"].nunique() for part in (table, cells[bare]))
     held = "one compound" if max(map(len, folds)) == 1 else "compounds of different classes"
     repositories = [
-        f"{name}: {len(rows)} of {rows['Metadata_compound'].nunique()} compound(s)"
+        f"{name} {len(rows)} crops of {rows['Metadata_compound'].nunique()} compound(s)"
         for name, rows in table.groupby("Metadata_repository")
     ]
     return [

@@ -47,6 +47,7 @@ def read_npz(file: BinaryIO, path: str, max_pixels: int) -> np.ndarray:
                 check_size(path, _header(member, path), max_pixels)
             with archive.open(name) as member:
                 array = npy.read_array(member, allow_pickle=False)
+                # Reading on to the end also makes zipfile compare the checksum.
                 if member.read(1):
                     raise ImageError(path, "holds an array with more bytes than its header states")
     except ImageError:

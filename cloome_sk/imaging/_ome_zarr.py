@@ -67,7 +67,7 @@ def _open(path: str) -> tuple[Any, dict[str, Any]]:
         import zarr
     except ImportError as error:
         raise ImageError(
-            path, 'is a Zarr folder, which needs the package zarr: pip install "cloome_sk[zarr]"'
+            path, 'is a Zarr folder, which needs the package zarr: pip install "cloome_sk[images]"'
         ) from error
     try:
         node = zarr.open(path, mode="r")

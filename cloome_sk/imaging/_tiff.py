@@ -149,10 +149,7 @@ def _only_series(path: str, tiff: tifffile.TiffFile) -> Any:
 
 
 def _check_series(path: str, size: int, series: Any, max_pixels: int) -> None:
-    pages = list(series.pages)
-    if any(page is None for page in pages):
-        raise ImageError(path, "lacks some of the planes that it describes")
-    _check_pages(path, size, pages, max_pixels, series.shape)
+    _check_pages(path, size, list(series.pages), max_pixels, series.shape)
     # Planes stored as one block have a single directory; the block must be there to its end.
     if series.dataoffset is not None:
         check_extent(path, size, (series.dataoffset,), (series.nbytes,))

@@ -159,6 +159,11 @@ class Task:
             )
         return image
 
+    def readable(self, sources: SiteSources, site: int) -> bool:
+        """Prepare a site for the sake of its errors."""
+        self.pixels(sources, site)
+        return True
+
     def key(self, sources: SiteSources, site: int) -> str:
         """Make sure that a site is in the cache; its key there."""
         assert self.cache is not None  # asked for only with a cache

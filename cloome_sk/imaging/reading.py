@@ -75,8 +75,8 @@ def read_image(source: Source, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     * An OME-Zarr is read at its highest resolution. A chunk that is absent has the fill value, as
       the format defines it; an image without any chunk is refused.
     * Orientation and colour profiles of PNG and JPEG files are not applied.
-    * TIFFs compressed by LZW, Zstandard and others need the optional package imagecodecs
-      (``pip install "cloome_sk[images]"``), OME-Zarr needs zarr (``"cloome_sk[zarr]"``).
+    * TIFFs compressed by LZW, Zstandard and others need the optional package imagecodecs, OME-Zarr
+      needs zarr: ``pip install "cloome_sk[images]"`` brings both.
 
     Examples
     --------

@@ -121,7 +121,8 @@ class Sites:
         """
         for run in self._runs(np.arange(len(self))):
             if self.cache is None:
-                self._pixels(run)
+                for _ in self._done(run, self._task.readable):
+                    pass
             else:
                 self._find(run)
             progress(len(run))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import struct
 import zipfile
 import zlib
@@ -70,6 +69,12 @@ def bomb_npz(file: Path) -> Path:
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         body = header_of_npy((2**16, 2**16), "|u1") + bytes(2**20)
         archive.writestr("image.npy", body)
+    return file
+
+
+def longer_npz(file: Path) -> Path:
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("image.npy", header_of_npy((8, 9), "|u1") + bytes(73))
     return file
 
 
@@ -158,6 +163,10 @@ MALFORMED: dict[str, tuple[Build, str]] = {
         "10,000,000,000 values by its header",
     ),
     "npz bomb": (lambda d: bomb_npz(d / "a.npz"), "65536 x 65536 = 4,294,967,296 values"),
+    "npz with more than its array": (
+        lambda d: longer_npz(d / "a.npz"),
+        "holds an array with more bytes than its header states",
+    ),
     "channels last": (
         lambda d: npy(d / "a.npy", np.moveaxis(FIELD, 0, -1)),
         "has the shape 64 x 80 x 5, which is not (channel, height, width): the channels seem to",
@@ -196,6 +205,17 @@ def test_a_malformed_image_is_refused_with_its_path_and_reason(
     tmp_path, build, message, assert_refused
 ):
     assert_refused(build(tmp_path), message)
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_a_changed_pixel_of_an_npz_is_noticed(tmp_path, save):
+    file = tmp_path / "a.npz"
+    save(file, image=GREY)
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+    with pytest.raises(ImageError, match=r"a\.npz: is a broken or truncated \.npz"):
+        read_image(file)
 
 
 def test_the_messages_differ():

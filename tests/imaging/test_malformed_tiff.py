@@ -88,6 +88,14 @@ def broken_chain(file: Path) -> Path:
     return put(file, bytes(data))
 
 
+def uneven_ome(file: Path) -> Path:
+    xml = tifffile.tiffcomment(ome(file, FIELD[:2]))
+    with tifffile.TiffWriter(file) as writer:
+        writer.write(GREY, photometric="minisblack", metadata=None, description=xml)
+        writer.write(GREY[:32, :40], photometric="minisblack", metadata=None)
+    return file
+
+
 def metamorph_stack(file: Path) -> Path:
     """A MetaMorph stack: one directory, its planes counted by the length of a private tag."""
     tiff(
@@ -125,6 +133,10 @@ MALFORMED: dict[str, tuple[Build, str]] = {
             tiff(d / "a.tif", FIELD, imagej=True, metadata={"axes": "CYX"}), 0.6
         ),
         "is a broken or truncated TIFF: invalid page offset",
+    ),
+    "truncated block of planes": (
+        lambda d: cut(tiff(d / "a.tif", FIELD, truncate=True), 0.6),
+        "is truncated: its pixels run to byte",
     ),
     "broken chain of pages": (
         lambda d: broken_chain(d / "a.tif"),
@@ -235,6 +247,10 @@ MALFORMED: dict[str, tuple[Build, str]] = {
             ome(d / "a.ome.tif"), ("</Image>", '</Image><Image ID="Image:1"></Image>')
         ),
         "its OME-XML describes 2 images",
+    ),
+    "OME of two sizes": (
+        lambda d: uneven_ome(d / "a.ome.tif"),
+        "its planes differ in size or type",
     ),
     "OME set of files": (
         lambda d: with_xml(

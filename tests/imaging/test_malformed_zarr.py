@@ -131,4 +131,4 @@ def test_without_zarr_the_message_says_what_to_install(tmp_path, refused_without
     zarr_group(tmp_path / "a.zarr", scales("c", "y", "x"), s0=(FIELD, {}))
     message = refused_without("zarr", tmp_path / "a.zarr")
     assert message.startswith(f"{tmp_path / 'a.zarr'}: is a Zarr folder, which needs the package")
-    assert 'pip install "cloome_sk[zarr]"' in message
+    assert 'pip install "cloome_sk[images]"' in message

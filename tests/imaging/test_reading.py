@@ -159,6 +159,45 @@ def test_strips_that_are_not_in_order(tmp_path):
     same(read_image(file), GREY16[::-1])
 
 
+def test_strips_with_padding_between_them(tmp_path):
+    file = tmp_path / "image.tif"
+    tifffile.imwrite(file, GREY16, rowsperstrip=10, metadata=None)
+    data = bytearray(file.read_bytes())
+    offsets, counts = [], []
+    for row in range(0, 41, 10):
+        strip = GREY16[row : row + 10].tobytes() + b"\xff" * 6
+        offsets.append(len(data))
+        counts.append(len(strip))
+        data += strip
+    file.write_bytes(data)
+    with tifffile.TiffFile(file, mode="r+") as tiff:
+        tiff.pages[0].tags["StripOffsets"].overwrite(offsets)
+        tiff.pages[0].tags["StripByteCounts"].overwrite(counts)
+    same(read_image(file), GREY16)
+
+
+@pytest.mark.parametrize("options", [{"imagej": True}, {}])
+def test_planes_in_one_block_behind_a_single_directory(tmp_path, options):
+    """How ImageJ writes a stack beyond 4 GB; only the description tells how many planes it has."""
+    file = tmp_path / "image.tif"
+    tifffile.imwrite(
+        file, FIELD, photometric="minisblack", truncate=True, metadata={"axes": "CYX"}, **options
+    )
+    with tifffile.TiffFile(file) as tiff:
+        assert len(tiff.pages) == 1
+    same(read_image(file), FIELD)
+
+
+def test_where_libtiff_sees_another_image_the_general_reader_decides(tmp_path, monkeypatch):
+    imagecodecs = pytest.importorskip("imagecodecs")
+    file = tmp_path / "image.tif"
+    tifffile.imwrite(file, GREY16, compression="lzw", metadata=None)
+    seen = []
+    monkeypatch.setattr(imagecodecs, "tiff_decode", lambda data: seen.append(1) or GREY8)
+    same(read_image(file), GREY16)
+    assert seen == [1]
+
+
 def test_twelve_bits_packed_become_uint16(tmp_path):
     pytest.importorskip("imagecodecs")
     file = tmp_path / "image.tif"

@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 
-from cloome_sk.networks import MLP, DualEncoder
+from cloome_sk.networks import MLP, DualEncoder, embed
 
 
 def functional_mlp(state, inputs, n_hidden, training):
@@ -68,3 +68,36 @@ def test_a_fixed_temperature_is_no_parameter():
     fixed = DualEncoder(MLP(2, 2, ()), MLP(2, 2, ()), learn_inv_tau=False)
     assert "log_inv_tau" not in dict(fixed.named_parameters())
     assert "log_inv_tau" in fixed.state_dict()
+
+
+class Doubled(torch.nn.Module):
+    def forward(self, inputs):
+        values, factor = inputs
+        return values.float() * factor[:, None] + 1
+
+
+class Slices:
+    """Sliced like an array of two parts; remembers the slices."""
+
+    def __init__(self, values):
+        self.values, self.shape, self.seen = values, values.shape, []
+
+    def __len__(self):
+        return len(self.values)
+
+    def __getitem__(self, rows):
+        self.seen.append((rows.start, min(rows.stop, len(self))))
+        part = self.values[rows]
+        return part, np.arange(*self.seen[-1], dtype=np.float32)
+
+
+def test_blocks_are_small_enough_for_large_inputs_and_may_be_tuples(monkeypatch):
+    monkeypatch.setattr("cloome_sk.networks.dual.BLOCK_BYTES", 3 * 4 * 5)
+    values = np.random.default_rng(0).integers(0, 9, size=(10, 5)).astype(np.uint8)
+    sliced, done = Slices(values), []
+    embedded = embed(Doubled(), sliced, "cpu", done.append)
+    assert sliced.seen == [(0, 3), (3, 6), (6, 9), (9, 10)]
+    assert done == [3, 3, 3, 1]
+    expected = values * np.arange(10.0)[:, None] + 1
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    np.testing.assert_allclose(embedded, expected, rtol=1e-6)

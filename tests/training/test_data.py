@@ -97,3 +97,32 @@ def test_a_loader_hands_the_batches_on_untouched(pairs):
 def test_the_arrays_are_shared_not_copied(pairs, arrays):
     assert np.shares_memory(pairs.phenotype.numpy(), arrays["phenotype"])
     assert np.shares_memory(pairs.molecule.numpy(), arrays["molecule"])
+
+
+class ReadLater:
+    """Values that note which rows were asked for, and give them with a number a row."""
+
+    def __init__(self, values):
+        self.values = values
+        self.asked = []
+
+    def __getitem__(self, rows):
+        self.asked.append(rows.tolist())
+        return self.values[rows], rows.astype(np.float32)
+
+
+def test_values_that_are_read_later_are_read_for_their_batch_alone(arrays):
+    later = ReadLater(arrays["phenotype"])
+    pairs = PairDataset(
+        (later, arrays["phenotype_index"]),
+        (arrays["molecule"], arrays["molecule_index"]),
+        arrays["groups"],
+    )
+    rows = [4, 29, 4]
+    inputs, _ = pairs.__getitems__(rows)
+    wanted = arrays["phenotype_index"][rows]
+    assert later.asked == [wanted.tolist()]
+    pixels, numbers = inputs.on("cpu")[0]
+    np.testing.assert_array_equal(pixels, arrays["phenotype"][wanted])
+    np.testing.assert_array_equal(numbers, wanted)
+    assert len(inputs) == 3
