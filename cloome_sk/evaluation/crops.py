@@ -81,7 +81,8 @@ class CropStudy:
         """
         weeks = self.cells["Metadata_week"]
         rows = [self.cells["Metadata_moa"], self.cells["Metadata_compound"]]
-        table = pd.crosstab(rows, weeks).rename_axis(index=None, columns=None)
+        table = pd.crosstab(rows, weeks).rename_axis(columns=None)
+        table.index.names = [None, None]
         return table[sorted(table.columns, key=lambda week: int(str(week).removeprefix("Week")))]
 
     def by_company(self) -> pd.DataFrame:
