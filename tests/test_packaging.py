@@ -250,7 +250,7 @@ def test_a_room_never_imports_what_it_must_not_know(room, strangers):
 
 
 def test_the_packages_imported_are_the_packages_declared():
-    names = {"scikit-learn": "sklearn"}  # the distributions whose import name differs
+    names = {"scikit-learn": "sklearn", "pillow": "PIL"}  # the distributions whose import name differs
     # scikit-learn cannot be installed without SciPy, nor skorch without tqdm
     brought_along = {"scipy", "tqdm"}
     core = {re.match(r"[\w.-]+", line)[0] for line in project_file()["project"]["dependencies"]}
@@ -259,7 +259,7 @@ def test_the_packages_imported_are_the_packages_declared():
     used -= set(sys.stdlib_module_names) | {"cloome_sk"}
     assert used - brought_along - OPTIONAL <= declared
     assert declared == {
-        *("joblib", "numpy", "pandas", "rdkit", "sklearn", "skorch", "tifffile", "torch")
+        *("PIL", "joblib", "numpy", "pandas", "rdkit", "sklearn", "skorch", "tifffile", "torch")
     }
 
 

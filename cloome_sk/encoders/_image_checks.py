@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from inspect import signature
 from numbers import Integral
 from typing import Any
 
@@ -18,8 +19,23 @@ def check_image_parameters(encoder: Any) -> None:
             f'{PURPOSE}: evaluation="{encoder.evaluation}" embeds crops, and crop= is None: say '
             "how large they are."
         )
+    if isinstance(encoder.augmentation, dict):
+        _check_augmentation(encoder.augmentation)
     if encoder.n_jobs == 0:
         raise ValueError(f"{PURPOSE}: n_jobs must be a number of processes, -1 for all; got 0.")
+
+
+def _check_augmentation(options: dict[str, Any]) -> None:
+    from cloome_sk.networks import Augmentation
+
+    known = list(signature(Augmentation).parameters)
+    unknown = [name for name in options if name not in known]
+    if unknown:
+        raise ValueError(
+            f"{PURPOSE}: augmentation= has no option {', '.join(map(repr, unknown))}; it has "
+            f"{', '.join(known)}."
+        )
+    Augmentation(**options)
 
 
 def _check_pair(name: str, size: Any) -> None:

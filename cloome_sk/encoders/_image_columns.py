@@ -124,11 +124,13 @@ def _given(table: pd.DataFrame, columns: Any) -> Any:
     )
 
 
-def by_channel(table: pd.DataFrame, names: Sequence[Hashable]) -> dict[str, Hashable]:
+def by_channel(
+    table: pd.DataFrame, names: Sequence[Hashable], prefix: str = f"{STACK}_"
+) -> dict[str, Hashable]:
     """Channels by what the columns are called; an error where two columns are one channel."""
     channels: dict[str, Hashable] = {}
     for name in names:
-        channel = channel_name(str(name).removeprefix(f"{STACK}_"))
+        channel = channel_name(str(name).removeprefix(prefix))
         if channel in channels:
             raise ValueError(
                 f"{PURPOSE}: the columns {channels[channel]!r} and {name!r} both mean channel "

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from cloome_sk._tables import row_name
-from cloome_sk.encoders._image_columns import PURPOSE, ImageColumns
+from cloome_sk.encoders._image_columns import PURPOSE, ImageColumns, by_channel
 from cloome_sk.imaging import ImageError
 from cloome_sk.imaging.sources import SiteSources
 
@@ -64,16 +64,17 @@ class SiteRows:
                     raise ImageError(error.path, f"{error.reason} ({row})") from error
 
 
-def illumination_columns(table: pd.DataFrame, channels: tuple[str, ...]) -> list[str]:
-    """Columns of illumination functions; none at all, or one for each channel."""
-    names = [f"{ILLUMINATION}{channel}" for channel in channels]
-    absent = [name for name in names if name not in table.columns]
-    if absent and len(absent) < len(names):
+def illumination_columns(table: pd.DataFrame, channels: tuple[str, ...]) -> list[Hashable]:
+    """Columns of illumination functions by the channels they name; none, or one a channel."""
+    there = [name for name in table.columns if str(name).startswith(ILLUMINATION)]
+    by_name = by_channel(table, there, prefix=ILLUMINATION)
+    absent = [f"{ILLUMINATION}{channel}" for channel in channels if channel not in by_name]
+    if absent and len(absent) < len(channels):
         raise ValueError(
             f"{PURPOSE}: the table has illumination functions of some channels, but no column "
             f"{', '.join(absent)}. Add them, or set illumination=None to correct none."
         )
-    return [] if absent else names
+    return [] if absent else [by_name[channel] for channel in channels]
 
 
 def site_rows(
@@ -81,7 +82,7 @@ def site_rows(
     columns: ImageColumns,
     rows: np.ndarray,
     *,
-    illumination: list[str],
+    illumination: list[Hashable],
     limits: np.ndarray | None = None,
 ) -> SiteRows:
     """Give the distinct sites of some rows.
@@ -94,7 +95,7 @@ def site_rows(
         Where its images are.
     rows : ndarray of intp
         Positions of the rows.
-    illumination : list of str
+    illumination : list of hashable
         Columns of illumination functions, one a channel; or empty.
     limits : ndarray of float64, shape (n_rows, n_channels, 2), optional
         Limits of the plate of each of the rows.
@@ -170,9 +171,14 @@ def _is_empty(column: np.ndarray) -> np.ndarray:
 def _distinct(cells: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Where each distinct combination first stands, and the combination of each row."""
     everyone = np.arange(len(cells[0]))
-    if not len(everyone) or isinstance(cells[0][0], np.ndarray):
-        return everyone, everyone
-    texts = [pd.Series([str(cell) for cell in column.tolist()]) for column in cells]
+    # An array is itself alone; its text would be the same for all that look alike at the rim.
+    texts = [
+        pd.Series(
+            [f"array {id(c)}" if isinstance(c, np.ndarray) else str(c) for c in column.tolist()],
+            dtype=object,
+        )
+        for column in cells
+    ]
     # A file of one channel seldom serves two sites, and then nothing needs comparing.
     if any(column.is_unique for column in texts):
         return everyone, everyone

@@ -99,7 +99,8 @@ def of_each_plate(
     if unseen:
         raise ValueError(
             f"{PURPOSE}: {len(unseen)} plate(s) were not seen in fit: {shown(map(repr, unseen))}. "
-            "Add them by fit_plates(X), which reads their negative controls. Known: "
+            "Add them by fit_plates(X), which reads their negative controls; or, for "
+            "cross-validation, name the controls of all plates by plate_table=. Known: "
             f"{shown(map(repr, known), 5)}."
         )
     return np.array([known[name] for name in names])[codes]

@@ -44,11 +44,11 @@ def auto_encoder(X: Any) -> Encoder:
             return ProfileEncoder()
         if images:
             return ImageEncoder()
-    seen = (
-        f"columns seen: {shown(metadata_columns(X))}"
-        if isinstance(X, pd.DataFrame)
-        else "X is an array without column names"
-    )
+    seen = "X is an array without column names"
+    if isinstance(X, pd.DataFrame):
+        seen = f"columns seen: {shown(metadata_columns(X))}"
+        if any(str(name).startswith("FileName_") for name in X.columns):
+            seen += " (a load_data table is read by cloome_sk.datasets.read_load_data)"
     raise ValueError(
         'phenotype="auto" looks for columns named as CellProfiler does (Cells_, Cytoplasm_, '
         f"Nuclei_) or of images (Image_<channel>, Image) and found none; {seen}. Say which "

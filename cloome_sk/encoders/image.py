@@ -109,6 +109,10 @@ class ImageEncoder(Encoder):
         read where `scaling` or `normalization` is "plate".
     controls : "auto" or (column, value or values), default="auto"
         The negative controls of a plate, for the same purpose.
+    plate_table : DataFrame or None, default=None
+        A table with the negative controls of all plates that will ever be given, to learn plates
+        from in place of the table of `fit`. It survives `clone`, so cross-validation may leave
+        out plates, or controls.
 
     Attributes
     ----------
@@ -169,6 +173,7 @@ class ImageEncoder(Encoder):
         "n_jobs": [Integral, None],
         "plate": [str],
         "controls": [StrOptions({"auto"}), tuple],
+        "plate_table": [pd.DataFrame, None],
     }
 
     def __init__(
@@ -190,6 +195,7 @@ class ImageEncoder(Encoder):
         n_jobs: int | None = None,
         plate: str = "plate",
         controls: Any = "auto",
+        plate_table: pd.DataFrame | None = None,
     ) -> None:
         self.columns = columns  # type: ignore[assignment]
         self.channels = channels
@@ -207,6 +213,7 @@ class ImageEncoder(Encoder):
         self.n_jobs = n_jobs
         self.plate = plate
         self.controls = controls
+        self.plate_table = plate_table
 
     def _choose_columns(self, X: Any) -> Columns:
         return list(choose_columns(check_table(X), self.columns, self.channels).names)
@@ -267,7 +274,7 @@ class ImageEncoder(Encoder):
         self.plate_statistics_: dict[Hashable, np.ndarray] = {}
         self._learn_shape(table, rows)
         if "plate" in (self.scaling, self.normalization):
-            self.fit_plates(table)
+            self.fit_plates(table if self.plate_table is None else self.plate_table)
         found = self._rows(table, rows)
         sites = self._sites(table, found)
         self._read(sites, verbose)
@@ -350,7 +357,7 @@ class ImageEncoder(Encoder):
 
     def _rows(self, table: pd.DataFrame, rows: np.ndarray, limited: bool = True) -> SiteRows:
         """Find the distinct sites of some rows; refuse empty cells unless they are skipped."""
-        illumination: list[str] = []
+        illumination: list[Hashable] = []
         if self.illumination_:
             illumination = illumination_columns(table, self.channels_)
             if not illumination:

@@ -151,7 +151,7 @@ def make_crop_embedder(n_pairs: int, seed: int) -> CloomeEmbedder:
     """Give the embedder of the study.
 
     Intensities are scaled between limits of the DMSO crops of a week, which many plates have none
-    of, and a week always has. All was fixed before any figure was seen.
+    of, and a week always has. Nothing was tuned on the figures of the study.
 
     Parameters
     ----------

@@ -132,6 +132,16 @@ class SiteCache:
     def path(self, key: str) -> str:
         """Where the site of a key is or would be; for `numpy.load` with ``mmap_mode="r"``.
 
+        Parameters
+        ----------
+        key : str
+            The key of the site.
+
+        Returns
+        -------
+        str
+            The path.
+
         Raises
         ------
         ValueError
@@ -149,6 +159,16 @@ class SiteCache:
 
     def load(self, key: str) -> np.ndarray | None:
         """Read a site, shape and dtype as stored; None if it is not there or damaged.
+
+        Parameters
+        ----------
+        key : str
+            The key of the site.
+
+        Returns
+        -------
+        ndarray or None
+            The pixels.
 
         Examples
         --------
@@ -235,6 +255,16 @@ class SiteCache:
         """Whether a site is there, by the length of its file; its pixels are not looked at.
 
         `load` may still find it damaged.
+
+        Parameters
+        ----------
+        key : str
+            The key of the site.
+
+        Returns
+        -------
+        bool
+            Whether it is there.
 
         Examples
         --------

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 import pickle
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
+from types import CodeType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -88,18 +88,43 @@ class Preparation:
 
 
 def identity(function: Any) -> bytes:
-    """What tells a callable from another: its own source, and the values it holds."""
+    """What tells a callable from another: its own code, and the values it holds.
+
+    The code it calls, and the globals it reads, are not looked at.
+    """
     if isinstance(function, partial):
-        held = pickle.dumps((function.args, sorted(function.keywords.items())))
+        held = _pickled((function.args, sorted(function.keywords.items())), function)
         return identity(function.func) + held
-    code = function if inspect.isroutine(function) else type(function)
-    name = f"{code.__module__}.{code.__qualname__}".encode()
+    if isinstance(function, MethodType):
+        return identity(function.__func__) + _pickled(function.__self__, function)
+    if not isinstance(function, FunctionType):
+        methods = [value for _, value in sorted(vars(type(function)).items())]
+        code = [_code(value.__code__) for value in methods if isinstance(value, FunctionType)]
+        return b"".join(code) + _pickled(function, function)
+    cells = [cell.cell_contents for cell in function.__closure__ or ()]
+    held = (function.__defaults__, function.__kwdefaults__, cells)
+    return _code(function.__code__) + _pickled(held, function)
+
+
+def _pickled(values: Any, function: Any) -> bytes:
     try:
-        source = inspect.getsource(code).encode()
-    except (OSError, TypeError):  # typed at a prompt, or compiled
-        source = getattr(getattr(code, "__code__", None), "co_code", b"")
-    held = b"" if inspect.isroutine(function) else pickle.dumps(function)
-    return name + source + held
+        return pickle.dumps(values)
+    except Exception as error:
+        raise TypeError(
+            f"preprocess={function!r} holds what cannot be pickled ({error}), so a cache cannot "
+            "tell when it changes: make it a function of a module, or set cache=None."
+        ) from error
+
+
+def _code(code: CodeType) -> bytes:
+    """Instructions, names and constants, those of inner functions included."""
+    constants = [
+        _code(value)
+        if isinstance(value, CodeType)
+        else repr(sorted(map(repr, value)) if isinstance(value, frozenset) else value).encode()
+        for value in code.co_consts
+    ]
+    return b"|".join([code.co_code, repr(code.co_names).encode(), *constants])
 
 
 def target_shape(shape: tuple[int, ...], size: int | tuple[int, int]) -> tuple[int, int]:

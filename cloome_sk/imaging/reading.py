@@ -201,7 +201,8 @@ def _open(path: str) -> BinaryIO:
         return open(path, "rb")
     except FileNotFoundError:
         remote = "; remote addresses are not read, download it first" if "://" in path else ""
-        raise ImageError(path, f"there is no such file{remote}") from None
+        where = "" if remote or os.path.isabs(path) else f" in the current folder, {os.getcwd()}"
+        raise ImageError(path, f"there is no such file{where}{remote}") from None
     except (OSError, ValueError) as error:
         raise ImageError(path, f"cannot be opened: {error}") from error
 

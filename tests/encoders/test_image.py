@@ -209,6 +209,40 @@ def test_empty_cells_are_named_or_skipped(tmp_path: Path) -> None:
     assert inputs.index[2] == -1
 
 
+def test_illumination_functions_are_found_by_any_name_of_their_channel(tmp_path: Path) -> None:
+    table = site_table(tmp_path, names=("Hoechst", "ER"))
+    for name in ("OrigER", "Hoechst"):
+        np.save(tmp_path / f"{name}.npy", np.full((24, 32), 2.0, dtype=np.float32))
+        table[f"Illum_{name}"] = str(tmp_path / f"{name}.npy")
+    encoder = ImageEncoder(scaling="none").fit(table)
+    image = tifffile.imread(table["Image_Hoechst"][1])
+    np.testing.assert_array_equal(pixels(encoder, table)[1, 0], image / np.float32(2))
+
+
+def test_arrays_that_look_alike_at_the_rim_are_not_one_site(tmp_path: Path) -> None:
+    first = tmp_path / "first.tif"
+    tifffile.imwrite(first, arrays(1, (200, 200))[0])
+    one, other = np.zeros((2, 200, 200), dtype=np.uint16)
+    other[100, 100] = 9
+    table = pd.DataFrame({"Image_DNA": [str(first), one, other, one]})
+    inputs = ImageEncoder(scaling="none").fit(table).inputs(table)
+    assert inputs.index.tolist() == [0, 1, 2, 1]
+    assert inputs.values[inputs.index][2].max() == 9
+
+
+def test_plates_left_out_in_cross_validation_come_from_the_table_of_plates(tmp_path: Path) -> None:
+    table = plate_table(tmp_path)
+    encoder = ImageEncoder(
+        scaling="plate",
+        plate_table=table[["Metadata_Plate", "Image_DNA", "Image_ER", "Metadata_control_type"]],
+    )
+    treated = table[table["Metadata_control_type"].isna()].reset_index(drop=True)
+    train = np.flatnonzero(treated["Metadata_Plate"] == "P1")
+    left_out = clone(encoder).fit(treated.iloc[train])
+    whole = ImageEncoder(scaling="plate").fit(table)
+    np.testing.assert_array_equal(pixels(left_out, treated), pixels(whole, table)[2:])
+
+
 @pytest.mark.parametrize("cache", ["memory", "folder", None])
 def test_unreadable_files_are_skipped_with_their_rows(tmp_path: Path, cache: str | None) -> None:
     table = site_table(tmp_path)
@@ -360,6 +394,41 @@ class Flat(nn.Module):
         return self.linear(images.mean(dim=(2, 3)))
 
 
+def darker(amount: int):
+    def subtract(image: np.ndarray) -> np.ndarray:
+        return image - np.minimum(image, amount)
+
+    return subtract
+
+
+class Held:
+    def __init__(self, amount: int) -> None:
+        self.amount = amount
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        return darker(self.amount)(image)
+
+    def method(self, image: np.ndarray) -> np.ndarray:
+        return self(image)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [darker, Held, lambda n: Held(n).method, lambda n: partial(negative, top=n)],
+    ids=["closure", "object", "method", "partial"],
+)
+def test_a_cache_tells_preprocessing_apart_by_what_it_holds(tmp_path: Path, make) -> None:
+    table, folder = site_table(tmp_path), tmp_path / "cache"
+    for amount in (4300, 6000, 4300):
+        cached = ImageEncoder(preprocess=make(amount), cache=folder, scaling="none").fit(table)
+        plain = ImageEncoder(preprocess=make(amount), scaling="none").fit(table)
+        np.testing.assert_array_equal(pixels(cached, table), pixels(plain, table))
+    captured = (value for value in range(3))
+    untold = ImageEncoder(preprocess=lambda image: (captured, image)[1], cache=folder)
+    with pytest.raises(TypeError, match="cannot be pickled"):
+        untold.fit(table)
+
+
 @pytest.mark.parametrize("network", ["small", Flat])
 @pytest.mark.parametrize("normalization", ["dataset", "image", "plate", None])
 def test_embeddings_survive_joblib_and_other_columns(
@@ -410,6 +479,10 @@ def test_a_raw_load_data_table_is_pointed_to_its_reader() -> None:
         ({"columns": "Image_RNA"}, "Image_RNA"),
         ({"columns": {"Tubulin": "Image_RNA"}}, "Image_RNA"),
         ({"crop": 64}, "crop"),
+        (
+            {"augmentation": {"flip": True}},
+            "augmentation= has no option 'flip'; it has crop, flips",
+        ),
     ],
     ids=lambda value: None if isinstance(value, dict) else str(value).replace(" ", "-"),
 )
