@@ -211,7 +211,7 @@ class IntensityProfiles(
 
     def _rows(self, table: pd.DataFrame, rows: np.ndarray) -> SiteRows:
         """Find the distinct sites; refuse empty cells unless they are skipped."""
-        illumination: list[str] = []
+        illumination: list[Hashable] = []
         if self.illumination_:
             illumination = illumination_columns(table, self.channels_)
             if not illumination:

@@ -14,7 +14,7 @@ from cloome_sk.embedder import CloomeEmbedder
 from cloome_sk.encoders.base import Encoder, Inputs
 
 BLOCK = 1024
-"""Samples sent through the untrained networks at a time."""
+"""Samples sent through the untrained networks at a time, unless they are large."""
 
 
 class UntrainedEmbedder(EmbedderControl):
@@ -112,6 +112,8 @@ def _settle_norms(network: Any, inputs: Inputs) -> None:
     import torch
     from torch.nn.modules.batchnorm import _BatchNorm
 
+    from cloome_sk.networks.dual import as_tensors, block_length
+
     network.eval()
     for module in network.modules():
         if isinstance(module, _BatchNorm):
@@ -119,6 +121,7 @@ def _settle_norms(network: Any, inputs: Inputs) -> None:
             module.train()
             module.momentum = None  # the plain average over the blocks
     rows = np.unique(inputs.index)
+    step = min(BLOCK, block_length(inputs.values.shape))
     with torch.no_grad():
-        for block in np.array_split(rows, -(-len(rows) // BLOCK)):
-            network(torch.as_tensor(inputs.values[block]))
+        for block in np.array_split(rows, -(-len(rows) // step)):
+            network(as_tensors(inputs.values[block]))

@@ -93,8 +93,8 @@ def identity(function: Any) -> bytes:
     The code it calls, and the globals it reads, are not looked at.
     """
     if isinstance(function, partial):
-        held = _pickled((function.args, sorted(function.keywords.items())), function)
-        return identity(function.func) + held
+        given = (function.args, sorted(function.keywords.items()))
+        return identity(function.func) + _pickled(given, function)
     if isinstance(function, MethodType):
         return identity(function.__func__) + _pickled(function.__self__, function)
     if not isinstance(function, FunctionType):

@@ -120,8 +120,7 @@ def embed(
     """
     network = network.to(device)
     blocks: list[np.ndarray] = []
-    sample = 4 * math.prod(values.shape[1:])
-    step = max(1, min(BLOCK, BLOCK_BYTES // max(sample, 1)))
+    step = block_length(values.shape)
     with torch.inference_mode():
         for start in range(0, max(len(values), 1), step):
             inputs = on_device(as_tensors(values[start : start + step]), device)
@@ -129,6 +128,12 @@ def embed(
             if progress is not None:
                 progress(len(blocks[-1]))
     return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+
+
+def block_length(shape: tuple[int, ...]) -> int:
+    """Samples of such inputs, (n_samples, ...), to be embedded at a time."""
+    sample = 4 * math.prod(shape[1:])
+    return max(1, min(BLOCK, BLOCK_BYTES // max(sample, 1)))
 
 
 def as_tensors(values: Any) -> Any:

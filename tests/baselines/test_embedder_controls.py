@@ -16,7 +16,7 @@ from cloome_sk.baselines import (
     UntrainedEmbedder,
     with_random_codes,
 )
-from cloome_sk.encoders import MoleculeEncoder
+from cloome_sk.encoders import ImageEncoder, MoleculeEncoder
 from cloome_sk.molecules import molecule_key
 
 
@@ -165,3 +165,22 @@ def test_few_moved_rows_are_warned_of_and_foretold(tiny):
     assert lonely.share_moved(own) == lonely.n_moved_ / treated.sum()
     free = ShuffledPairs(Recorder(), level="molecule", random_state=0).fit(tiny)
     assert free.share_moved(tiny) == free.n_moved_ / treated.sum() > 0.5
+
+
+@pytest.mark.parametrize("normalization", ["dataset", "plate"])
+def test_an_untrained_encoder_of_images_has_settled_norms(normalization):
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(
+        {
+            "Metadata_Plate": "P1",
+            "Metadata_control_type": ["negcon"] * 4 + [None] * 8,
+            "Metadata_smiles": ["CCO", "CCN", "CCC", "CCCC"] * 3,
+            "Image_DNA": list(rng.integers(0, 4000, size=(12, 20, 20)).astype(np.uint16)),
+        }
+    )
+    embedder = UntrainedEmbedder(
+        CloomeEmbedder(ImageEncoder(normalization=normalization), n_components=8, random_state=0)
+    )
+    embedded = embedder.fit(table).embed_phenotypes(table)
+    assert np.isfinite(embedded).all()
+    assert embedded.std(axis=0).max() > 0.01
