@@ -58,6 +58,23 @@ def positive_groups(
     return codes
 
 
+def one_row_a_bag(
+    X: Any, rows: np.ndarray, phenotype: Any, bags: np.ndarray, keys: np.ndarray
+) -> np.ndarray:
+    """Places of the rows that stand for their bags; an error where a bag has several molecules."""
+    distinct, first, codes = np.unique(bags, return_index=True, return_inverse=True)
+    odd = np.flatnonzero(keys != keys[first][codes])
+    if len(odd):
+        row = int(rows[odd[0]])
+        n_bags = len(np.unique(codes[odd]))
+        raise ValueError(
+            f"{n_bags} of {len(distinct)} bag(s) hold several molecules, such as "
+            f"{phenotype.bag_name(X, row)} ({row_name(X, row)}): a bag and its molecule are one "
+            "training pair. Choose group_by= so that the rows of a bag share their molecule."
+        )
+    return np.sort(first)
+
+
 def _column(X: Any, rows: np.ndarray, name: str) -> np.ndarray:
     if not isinstance(X, pd.DataFrame):
         raise ValueError(

@@ -13,7 +13,10 @@ PROFILE_PREFIXES = ("Cells_", "Cytoplasm_", "Nuclei_")
 
 METADATA_PREFIX = "metadata_"
 
-IMAGE_METADATA = ("Image_Metadata_", "Image_FileName_", "Image_PathName_", "Image_URL_")
+IMAGE_METADATA = (
+    *("Image_Metadata_", "Image_FileName_", "Image_PathName_", "Image_URL_", "Image_MD5Digest_"),
+    *("Image_ObjectsFileName_", "Image_ObjectsPathName_", "Image_ObjectsURL_", "Image_Processing"),
+)
 """Columns of CellProfiler's own image tables, which describe an image and are none."""
 
 
@@ -48,8 +51,14 @@ def image_columns(table: pd.DataFrame) -> list[Hashable]:
         for name, dtype in zip(table.columns, table.dtypes, strict=True)
         if (name == "Image" or str(name).startswith("Image_"))
         and not str(name).startswith(IMAGE_METADATA)
-        and (pd.api.types.is_object_dtype(dtype) or pd.api.types.is_string_dtype(dtype))
+        and _holds_text(dtype)
     ]
+
+
+def _holds_text(dtype: Any) -> bool:
+    if isinstance(dtype, pd.CategoricalDtype):
+        dtype = dtype.categories.dtype
+    return pd.api.types.is_object_dtype(dtype) or pd.api.types.is_string_dtype(dtype)
 
 
 def match_column(table: pd.DataFrame, name: str, *, purpose: str) -> Hashable:
@@ -108,7 +117,7 @@ def row_name(table: Any, row: int) -> str:
     """How an error message points at a row: its position, and its label where that differs."""
     if isinstance(table, pd.DataFrame | pd.Series):
         label = table.index[row]
-        if label != row:
+        if pd.isna(label) is True or not bool(label == row):
             plain = label.item() if isinstance(label, np.generic) else label
             return f"row {row} (index {plain!r})"
     return f"row {row}"

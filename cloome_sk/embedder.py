@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from functools import partial
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -21,26 +21,26 @@ from sklearn.utils.validation import check_is_fitted
 
 from cloome_sk._device import resolve_device
 from cloome_sk._inputs import embed_inputs
-from cloome_sk._pairs import positive_groups
+from cloome_sk._pairs import one_row_a_bag, positive_groups
 from cloome_sk._parameters import check_holders, check_together
 from cloome_sk._plan import training_plan
 from cloome_sk._refit import unchanged_on_error
+from cloome_sk._stored import StoredNetwork
 from cloome_sk._validation import check_enough, fit_table, full_table, part_table
 from cloome_sk.encoders import MoleculeEncoder
 from cloome_sk.encoders.auto import auto_encoder
 from cloome_sk.encoders.base import Encoder, Inputs
 from cloome_sk.preprocessing.controls import apply_controls, find_controls
 
-if TYPE_CHECKING:
-    from cloome_sk.networks import DualEncoder
 
-
-class CloomeEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class CloomeEmbedder(
+    StoredNetwork, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+):
     """Embed phenotypes and molecules in one space, learned from matching pairs.
 
-    Each row of X is one sample (a site, a well or a cell) and holds a pair: the phenotype in its
-    feature columns, the molecule the cells were treated with in its SMILES column. Two encoders
-    are trained so that the embeddings of matching pairs lie close (CLOOME [1]_).
+    Each row of X is a sample (a site, a well or a cell) and holds a pair: its phenotype in feature
+    or image columns, the molecule in a SMILES column. Two encoders are trained so that the
+    embeddings of matching pairs lie close (CLOOME [1]_).
 
     Parameters
     ----------
@@ -87,8 +87,8 @@ class CloomeEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
     device : str, default="auto"
         "auto" takes a CUDA device where there is one, else the CPU; or the name of a device.
     random_state : int, RandomState or None, default=None
-        Seed of weights, batches and dropout. The same seed gives the same result, to the bit, on
-        one machine with the same number of torch threads.
+        Seed of weights, batches and dropout: the same result, to the bit, on one machine with the
+        same number of torch threads.
     verbose : int, default=0
         Above 0: say which rows are controls, and show a progress bar.
 
@@ -103,10 +103,10 @@ class CloomeEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
     controls_ : ControlRows
         Which rows were taken for negative controls; its text says so in words.
     n_pairs_ : int
-        Number of training pairs.
+        Number of training pairs: of rows, or of bags with `BagEncoder`.
     skipped_rows_ : ndarray of intp
-        Positions of the treated rows that were left out of training because their structure or
-        image could not be read, where an encoder has ``on_error="skip"``.
+        Positions of treated rows left out of training because their structure or image could not
+        be read, where an encoder has ``on_error="skip"``.
     molecules_seen_ : ndarray of object
         Sorted keys (`molecule_key`) of the training molecules: what may not stand in a test set
         of unseen molecules.
@@ -152,7 +152,7 @@ class CloomeEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
-        "phenotype": [StrOptions({"auto"}), HasMethods(["inputs", "make_network"])],
+        "phenotype": [StrOptions({"auto"}), HasMethods(["fit_inputs", "inputs", "make_network"])],
         "molecule": [HasMethods(["inputs", "make_network", "keys"]), None],
         "objective": [StrOptions({"infonce", "infoloob"})],
         "output": [StrOptions({"phenotype", "molecule", "both"})],
@@ -257,10 +257,14 @@ class CloomeEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         molecule_inputs = molecule.inputs(X, optional=controls.mask)
         rows = treated[molecule_inputs.index[treated] >= 0]
         check_enough(len(rows), len(X), controls)
-        phenotype_inputs = phenotype.fit_inputs(X, rows, self.verbose)
-        rows = rows[usable := phenotype_inputs.index >= 0]
-        check_enough(len(rows), len(X), controls)
+        phenotype_inputs = phenotype.fit_inputs(X, rows, self.verbose, controls)
+        usable = np.flatnonzero(phenotype_inputs.index >= 0)
+        skipped, rows = np.setdiff1d(treated, rows[usable]), rows[usable]
         keys = molecule.keys(X, rows)
+        if getattr(phenotype, "pools", False):
+            kept = one_row_a_bag(X, rows, phenotype, phenotype_inputs.index[usable], keys)
+            usable, rows, keys = usable[kept], rows[kept], keys[kept]
+        check_enough(len(rows), len(X), controls)
         groups = positive_groups(X, rows, keys, self.positives)
         state, history = self._train(
             phenotype, molecule, phenotype_inputs.take(usable), molecule_inputs.take(rows), groups
@@ -268,7 +272,7 @@ class CloomeEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         self.phenotype_, self.molecule_ = phenotype, molecule
         self.controls_ = controls
         self.n_pairs_ = len(rows)
-        self.skipped_rows_ = np.setdiff1d(treated, rows)
+        self.skipped_rows_ = skipped
         self.molecules_seen_ = np.unique(keys)
         self.n_components_ = int(self.n_components)
         self.state_ = state
@@ -403,24 +407,6 @@ class CloomeEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
     @property
     def _n_features_out(self) -> int:
         return self.n_components_ * (2 if self.output == "both" else 1)
-
-    def _ready_network(self) -> DualEncoder:
-        """Give the network of the stored weights, rebuilt after loading."""
-        if not hasattr(self, "_network"):
-            from cloome_sk.networks import from_state
-
-            self._network = from_state(
-                partial(self.phenotype_.make_network, self.n_components_),
-                partial(self.molecule_.make_network, self.n_components_),
-                self.state_,
-            )
-        return self._network
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave the network out: it is rebuilt from `state_`, on whatever device there is then."""
-        state = dict(super().__getstate__())
-        state.pop("_network", None)
-        return state
 
     def set_params(self, **params: Any) -> CloomeEmbedder:
         """Set parameters, those of the encoders as ``phenotype__...`` and ``molecule__...``.

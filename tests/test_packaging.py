@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "cloome_sk"
 HEAVY = {"torch", "skorch", "sklearn", "rdkit", "pandas", "numpy", "scipy", "matplotlib", "pyarrow"}
 OPTIONAL = {"pyarrow", "matplotlib", "pycytominer", "copairs", "imagecodecs", "zarr"}
+OPTIONAL |= {"huggingface_hub", "safetensors"}
 
 # The floors of the house, from the ground up. A room may import from itself and from lower floors.
 FLOORS = (
@@ -32,7 +33,7 @@ FLOORS = (
         *("_pairs",),
     },
     {"encoders"},
-    {"_validation", "_plan", "_inputs"},
+    {"_validation", "_plan", "_inputs", "_stored"},
     {"embedder", "_embedding", "_hits", "model_selection"},
     {"retriever", "zero_shot", "baselines"},
     {"evaluation", "report"},

@@ -130,7 +130,8 @@ class ProfileFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             raise ValueError(
                 "ProfileFeatures: no column is named like a CellProfiler measurement (Cells_, "
                 f"Cytoplasm_, Nuclei_); columns seen: {shown(metadata_columns(X))}. Name the "
-                "feature columns: ProfileFeatures(columns=...)."
+                "feature columns: ProfileFeatures(columns=...). Of a table of images, "
+                "cloome_sk.baselines.IntensityProfiles makes some."
             )
         return found
 

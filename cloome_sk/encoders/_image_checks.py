@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from inspect import signature
 from numbers import Integral
+from pathlib import Path
 from typing import Any
 
 PURPOSE = "ImageEncoder"
@@ -39,8 +40,9 @@ def _check_augmentation(options: dict[str, Any]) -> None:
 
 
 def _check_pair(name: str, size: Any) -> None:
-    if size is None or isinstance(size, Integral):
+    if size is None or (isinstance(size, Integral) and not isinstance(size, bool)):
         return
+    size = (size,) if isinstance(size, bool) else size
     numbers = all(isinstance(side, Integral) and not isinstance(side, bool) for side in size)
     if len(size) != 2 or not numbers or min(size) < 1:
         raise ValueError(
@@ -61,12 +63,28 @@ def check_memory(n_bytes: int) -> None:
 
 
 def _free_memory() -> int | None:
+    """Memory that may still be filled: of the machine, or of the container if that is less."""
+    known = [amount for amount in (_of_the_machine(), _of_the_container()) if amount is not None]
+    return min(known, default=None)
+
+
+def _of_the_machine() -> int | None:
     try:
-        with open("/proc/meminfo", encoding="ascii") as lines:
-            known = dict(line.split(":", 1) for line in lines)
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        known = dict(line.split(":", 1) for line in lines)
         return int(known["MemAvailable"].split()[0]) * 1024
     except (OSError, KeyError, ValueError, IndexError):
-        try:
-            return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        except (AttributeError, ValueError, OSError):
-            return None
+        pass
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def _of_the_container() -> int | None:
+    folder = Path("/sys/fs/cgroup")
+    try:
+        most, used = (int((folder / f"memory.{n}").read_text()) for n in ("max", "current"))
+    except (OSError, ValueError):  # there is no limit, or it is kept elsewhere
+        return None
+    return most - used

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from os import PathLike
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from cloome_sk._tables import image_columns, metadata_columns, named_positions, row_name, shown
+from cloome_sk._tables import image_columns as text_columns
+from cloome_sk._tables import metadata_columns, named_positions, row_name, shown
 from cloome_sk.imaging import CELL_PAINTING, Channels, ImageError, channel_name, stored_channels
 
 PURPOSE = "Images"
 """How messages begin: not only the encoder reads these columns."""
+PROBED = 16
+"""Stacks that are asked for their channels, where the first of them say nothing."""
 STACK = "Image"
 ORDER = "Metadata_Channels"
 SEPARATOR = "|"
@@ -38,41 +42,50 @@ class ImageColumns:
     channels: tuple[str, ...]
     names: tuple[Hashable, ...]
     stacked: bool
-    order: tuple[str, ...] | None
+    order: tuple[str, ...] | None = None
 
-    def names_in(self, table: pd.DataFrame) -> tuple[Hashable, ...]:
-        """Find the columns in another table: by their names, else by the channels these mean."""
-        if self.stacked:
-            if self.names[0] in table.columns:
-                return self.names
-            raise ValueError(
-                f"{PURPOSE}: the column {self.names[0]!r} of image stacks is missing from the "
-                f"table. Columns seen: {shown(metadata_columns(table))}."
-            )
+    def in_table(self, table: pd.DataFrame) -> ImageColumns:
+        """Find the channels in another table: by these columns, other names, or in stacks."""
         if all(name in table.columns for name in self.names):
-            return self.names
-        there = by_channel(table, image_columns(table))
+            named_positions(table, self.names, purpose=PURPOSE)
+            return self
+        there = by_channel(table, [name for name in image_columns(table) if name != STACK])
+        if STACK in table.columns and not set(self.channels) <= set(there):
+            return ImageColumns(self.channels, (STACK,), True, self.order)
+        if not there:
+            raise ValueError(
+                f"{PURPOSE}: the table has no image columns; the model takes "
+                f"{shown(self.channels)}, in columns such as {STACK}_{self.channels[0]}. Columns "
+                f"seen: {shown(metadata_columns(table))}."
+            )
         places = Channels(self.channels).positions_in(there, purpose=PURPOSE)
         columns = list(there.values())
-        return tuple(columns[place] for place in places)
+        return ImageColumns(self.channels, tuple(columns[place] for place in places), False)
 
-    def orders_in(self, table: pd.DataFrame) -> np.ndarray | None:
-        """Channels in the stack of each row; None where the files have to say."""
-        if not self.stacked:
-            return None
-        if ORDER in table.columns:
-            return _stated_orders(table)
-        if self.order is None:
-            return None
-        orders = np.empty(len(table), dtype=object)
-        orders[:] = [self.order] * len(table)
-        return orders
+
+def image_columns(table: pd.DataFrame) -> list[Hashable]:
+    """The columns of images, those of a known channel that are empty altogether included."""
+    found = set(text_columns(table))
+    for name in table.columns:
+        suffix = str(name).removeprefix(f"{STACK}_")
+        if suffix != str(name) and channel_name(suffix) in CELL_PAINTING:
+            column = table[name]
+            if isinstance(column, pd.Series) and len(table) and column.isna().all():
+                found.add(name)
+    return [name for name in table.columns if name in found]
 
 
 def choose_columns(
-    table: pd.DataFrame, columns: Any, channels: Sequence[str] | None
+    table: pd.DataFrame,
+    columns: Any,
+    channels: Sequence[str] | None,
+    rows: np.ndarray | None = None,
 ) -> ImageColumns:
     """Find image columns and channels, as the parameters of the encoder ask for."""
+    if rows is not None:
+        table = table.iloc[rows]
+    if not len(table):
+        raise ValueError(f"{PURPOSE}: the table has no rows.")
     wanted = None if channels is None else Channels(channels)
     given = _given(table, columns)
     if isinstance(given, str):
@@ -97,6 +110,11 @@ def _given(table: pd.DataFrame, columns: Any) -> Any:
         named_positions(table, list(columns.values()), purpose=PURPOSE)
         return columns
     if columns is not None:
+        if not isinstance(columns, (str, list, tuple)) or not len(columns):
+            raise TypeError(
+                f"{PURPOSE}: columns= takes the name of the column of stacks, a list of the "
+                f"columns of the channels, or a mapping from channels to columns; got {columns!r}."
+            )
         names = [columns] if isinstance(columns, str) else list(columns)
         named_positions(table, names, purpose=PURPOSE)
         one_channel = len(names) == 1 and str(names[0]).startswith(f"{STACK}_")
@@ -145,43 +163,46 @@ def _renamed(given: Mapping[str, Hashable]) -> dict[str, Hashable]:
 
 
 def _stack(table: pd.DataFrame, name: str, wanted: Channels | None) -> ImageColumns:
-    if ORDER in table.columns:
-        chosen = wanted.names if wanted is not None else _usual_order(_stated_orders(table)[0])
-        for order in set(_stated_orders(table)):
+    if ORDER in table.columns and table[ORDER].notna().any():
+        stated = [order for order in stated_orders(table) if order is not None]
+        chosen = wanted.names if wanted is not None else _usual_order(stated[0])
+        for order in set(stated):
             Channels(chosen).positions_in(order, purpose=f"{PURPOSE}, column {ORDER}")
-        return ImageColumns(chosen, (name,), True, None)
-    first = table[name].iloc[0]
-    stated = None if isinstance(first, np.ndarray) or pd.isna(first) else _in_file(first)
-    if stated is not None:
-        chosen = wanted.names if wanted is not None else _usual_order(Channels(stated).names)
-        return ImageColumns(chosen, (name,), True, None)
-    if wanted is None:
-        raise ValueError(
-            f"{PURPOSE}: nothing says which channel is which in the stacks of column {name!r}. "
-            f"Add a column {ORDER} such as 'DNA{SEPARATOR}ER{SEPARATOR}RNA', or name the "
-            "channels in the order of the stacks: channels=[...]."
-        )
-    return ImageColumns(wanted.names, (name,), True, wanted.names)
+        return ImageColumns(chosen, (name,), True)
+    if wanted is not None:
+        return ImageColumns(wanted.names, (name,), True, wanted.names)
+    for cell in table[name].tolist()[:PROBED]:
+        order = _in_file(cell)
+        if order is not None:
+            return ImageColumns(_usual_order(Channels(order).names), (name,), True)
+    raise ValueError(
+        f"{PURPOSE}: nothing says which channel is which in the stacks of column {name!r}. Add a "
+        f"column {ORDER} such as 'DNA{SEPARATOR}ER{SEPARATOR}RNA', or name the channels in the "
+        "order of the stacks: channels=[...]."
+    )
 
 
-def _in_file(path: Any) -> tuple[str, ...] | None:
+def _in_file(cell: Any) -> tuple[str, ...] | None:
+    """Channels that a file states itself; None for any other cell, or a file that is broken."""
+    if not isinstance(cell, (str, PathLike)):
+        return None
     try:
-        return stored_channels(path)
+        return stored_channels(cell)
     except ImageError:
-        return None  # reading it will say what is wrong, and with which row
+        return None  # another may say it, and reading this one will tell what is wrong with it
 
 
-def _stated_orders(table: pd.DataFrame) -> np.ndarray:
-    """Canonical channels of each row, by its text in the column of orders."""
-    texts = table[ORDER]
-    missing = np.flatnonzero(texts.isna().to_numpy(dtype=bool))
-    if len(missing):
-        raise ValueError(
-            f"{PURPOSE}: column {ORDER} is empty in {len(missing)} row(s), first "
-            f"{row_name(table, int(missing[0]))}: it must name the channels of the stack, such as "
-            f"'DNA{SEPARATOR}ER{SEPARATOR}RNA'."
-        )
-    codes, distinct = pd.factorize(texts)
-    orders = np.empty(len(distinct), dtype=object)
-    orders[:] = [Channels(str(text).split(SEPARATOR)).names for text in distinct]
-    return orders[codes]
+def stated_orders(table: pd.DataFrame) -> np.ndarray:
+    """Canonical channels of the stack of each row, by the column that says them; else None."""
+    codes, distinct = pd.factorize(table[ORDER])
+    orders = np.empty(len(distinct) + 1, dtype=object)
+    for place, text in enumerate(distinct):
+        try:
+            orders[place] = Channels(str(text).split(SEPARATOR)).names
+        except ValueError as error:
+            row = int(np.argmax(codes == place))
+            raise ValueError(
+                f"{PURPOSE}: {row_name(table, row)}, column {ORDER}: {str(text)!r} does not name "
+                f"the channels of a stack, such as 'DNA{SEPARATOR}ER': {error}"
+            ) from error
+    return orders[codes]  # -1, for a missing text, is the last entry: None

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
+from os import PathLike
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from cloome_sk._tables import row_name
-from cloome_sk.encoders._image_columns import PURPOSE, ImageColumns, by_channel
+from cloome_sk.encoders._image_columns import (
+    ORDER,
+    PURPOSE,
+    ImageColumns,
+    by_channel,
+    stated_orders,
+)
 from cloome_sk.imaging import ImageError
 from cloome_sk.imaging.sources import SiteSources
 
-LISTED = 5
+LISTED = 12
 ILLUMINATION = "Illum_"
 
 
@@ -36,6 +44,10 @@ class SiteRows:
     sources: SiteSources
     index: np.ndarray
     empty: dict[int, str]
+
+    def take(self, sites: np.ndarray) -> SiteRows:
+        """Give some of the sites alone, without the rows that show them."""
+        return SiteRows(self.sources.take(sites), self.index[:0], {})
 
     def usable_index(self, failed: dict[int, str]) -> np.ndarray:
         """The site of each row, or -1 where it has none that could be read."""
@@ -84,6 +96,7 @@ def site_rows(
     *,
     illumination: list[Hashable],
     limits: np.ndarray | None = None,
+    plates: np.ndarray | None = None,
 ) -> SiteRows:
     """Give the distinct sites of some rows.
 
@@ -99,32 +112,63 @@ def site_rows(
         Columns of illumination functions, one a channel; or empty.
     limits : ndarray of float64, shape (n_rows, n_channels, 2), optional
         Limits of the plate of each of the rows.
+    plates : ndarray, shape (n_rows,), optional
+        The plate of each of the rows, where one image on two plates becomes two sites.
 
     Returns
     -------
     SiteRows
         In the order in which they first appear.
     """
-    names = [*columns.names_in(table), *illumination]
-    cells = [table[name].to_numpy(dtype=object)[rows] for name in names]
-    empty = _empty_cells(table, rows, names, cells)
+    columns = columns.in_table(table)
+    names = [*columns.names, *illumination]
+    cells = [_cells(table, name, rows) for name in names]
+    empty = _empty_cells(rows, names, cells)
+    keys = [] if plates is None else [plates]
+    orders = None
+    if columns.stacked and ORDER in table.columns:
+        orders = stated_orders(table.iloc[rows])
+        keys.append(orders)
     filled = np.array([row not in empty for row in rows.tolist()], dtype=bool)
-    first, codes = _distinct([column[filled] for column in cells])
+    first, codes = _distinct([column[filled] for column in (*cells, *keys)])
     index = np.full(len(rows), -1, dtype=np.intp)
     index[filled] = codes
     sites = np.flatnonzero(filled)[first]
-    orders = columns.orders_in(table)
     n_images = len(cells) - len(illumination)
+    absolute = [_absolute(column[sites]) for column in cells]
     sources = SiteSources(
         channels=columns.channels,
-        images=tuple(column[sites] for column in cells[:n_images]),
+        images=tuple(absolute[:n_images]),
         stacked=columns.stacked,
-        orders=None if orders is None else orders[rows[sites]],
-        illumination=tuple(column[sites] for column in cells[n_images:]) or None,
+        orders=None if orders is None else orders[sites],
+        order=columns.order,
+        illumination=tuple(absolute[n_images:]) or None,
         limits=None if limits is None else limits[sites],
         rows=rows[sites],
     )
     return SiteRows(sources, index, empty)
+
+
+def _cells(table: pd.DataFrame, name: Hashable, rows: np.ndarray) -> np.ndarray:
+    """Cells of a column, which are paths, arrays or empty."""
+    cells = table[name].to_numpy(dtype=object)[rows]
+    for place in np.flatnonzero(~pd.isna(cells)).tolist():
+        if not isinstance(cells[place], (str, PathLike, np.ndarray)):
+            raise TypeError(
+                f"{PURPOSE}: {row_name(table, int(rows[place]))}, column {name!r}: an image is a "
+                f"path or an array, and this is {type(cells[place]).__name__}."
+            )
+    return cells
+
+
+def _absolute(cells: np.ndarray) -> np.ndarray:
+    """Paths that mean the same in a process that stands in another folder."""
+    here = os.getcwd()
+    out = np.empty(len(cells), dtype=object)
+    for place, cell in enumerate(cells.tolist()):
+        # Joining leaves a path that is absolute as it is.
+        out[place] = cell if isinstance(cell, np.ndarray) else os.path.join(here, cell)
+    return out
 
 
 def refuse_empty(table: pd.DataFrame, empty: dict[int, str]) -> None:
@@ -153,7 +197,7 @@ def warn_skipped(table: pd.DataFrame, problems: dict[int, str], what: str) -> No
 
 
 def _empty_cells(
-    table: pd.DataFrame, rows: np.ndarray, names: list[Hashable], cells: list[np.ndarray]
+    rows: np.ndarray, names: list[Hashable], cells: list[np.ndarray]
 ) -> dict[int, str]:
     empty: dict[int, str] = {}
     for name, column in zip(names, cells, strict=True):
@@ -179,7 +223,7 @@ def _distinct(cells: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         )
         for column in cells
     ]
-    # A file of one channel seldom serves two sites, and then nothing needs comparing.
+    # A file seldom serves two sites, and then nothing needs comparing.
     if any(column.is_unique for column in texts):
         return everyone, everyone
     codes, distinct = pd.MultiIndex.from_arrays(texts).factorize()

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from typing import Any
-
 import numpy as np
-import pandas as pd
 
-from cloome_sk._tables import match_column, row_name, shown
-from cloome_sk.encoders._image_checks import PURPOSE
 from cloome_sk.imaging.sites import Sites
-from cloome_sk.preprocessing.controls import find_controls
 
 MOST_VALUES = 2**29
 """Pixel values that statistics are taken from; more would take long and change nothing."""
-CONTROLS_A_PLATE = 64
-"""Control sites that a plate's numbers are learned from."""
 
 
 def channel_statistics(sites: Sites, usable: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -55,55 +46,6 @@ def evenly(items: np.ndarray, most: int) -> np.ndarray:
     if len(items) <= most:
         return items
     return items[np.linspace(0, len(items) - 1, most).round().astype(np.intp)]
-
-
-def plate_codes(X: pd.DataFrame, plate: str, rows: np.ndarray) -> tuple[np.ndarray, list[Hashable]]:
-    """Plates of some rows as numbers, and their names."""
-    column = match_column(X, plate, purpose=f"{PURPOSE}(plate={plate!r})")
-    labels = X[column].iloc[rows]
-    missing = np.flatnonzero(labels.isna().to_numpy(dtype=bool))
-    if len(missing):
-        raise ValueError(
-            f"{PURPOSE}: column {column!r} is missing a plate in {len(missing)} row(s), first "
-            f"{row_name(X, int(rows[missing[0]]))}. Fill in the plate, or drop those rows."
-        )
-    codes, names = pd.factorize(labels)
-    return codes, names.tolist()
-
-
-def control_rows_by_plate(X: pd.DataFrame, plate: str, controls: Any) -> dict[Hashable, np.ndarray]:
-    """Rows of the negative controls of each plate of a table; an error where there are none."""
-    codes, names = plate_codes(X, plate, np.arange(len(X)))
-    found = find_controls(X, controls)
-    by_plate = {
-        name: evenly(np.flatnonzero(found.mask & (codes == code)), CONTROLS_A_PLATE)
-        for code, name in enumerate(names)
-    }
-    without = [name for name, rows in by_plate.items() if not len(rows)]
-    if without:
-        raise ValueError(
-            f"{PURPOSE}: {len(without)} of {len(names)} plate(s) have no negative control to "
-            f"learn from: {shown(without)} ({found}). Name the controls by controls=(column, "
-            "value), leave these plates out, or choose a scaling and a normalization other than "
-            '"plate".'
-        )
-    return by_plate
-
-
-def of_each_plate(
-    X: pd.DataFrame, plate: str, rows: np.ndarray, known: dict[Hashable, np.ndarray]
-) -> np.ndarray:
-    """Numbers of the plate of each row; an error for a plate that none were learned for."""
-    codes, names = plate_codes(X, plate, rows)
-    unseen = [name for name in names if name not in known]
-    if unseen:
-        raise ValueError(
-            f"{PURPOSE}: {len(unseen)} plate(s) were not seen in fit: {shown(map(repr, unseen))}. "
-            "Add them by fit_plates(X), which reads their negative controls; or, for "
-            "cross-validation, name the controls of all plates by plate_table=. Known: "
-            f"{shown(map(repr, known), 5)}."
-        )
-    return np.array([known[name] for name in names])[codes]
 
 
 def usable_sites(sites: Sites) -> np.ndarray:

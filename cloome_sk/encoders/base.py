@@ -16,6 +16,8 @@ from cloome_sk._tables import Columns, by_name, column_positions, named_position
 if TYPE_CHECKING:
     from torch import nn
 
+    from cloome_sk.preprocessing.controls import ControlRows
+
 LISTED = 5
 
 
@@ -57,6 +59,12 @@ class Inputs:
 
 class Encoder(BaseEstimator, ABC):
     """Base of the encoders: `fit` learns from rows, `inputs` prepares, `make_network` builds."""
+
+    custom = False
+    """Whether the network is not of this package, and must be built as its authors would."""
+
+    pools = False
+    """Whether several rows share one input, so that training takes it once."""
 
     columns: Columns
     column_names_: list[Any] | None
@@ -105,7 +113,13 @@ class Encoder(BaseEstimator, ABC):
     def _fit_rows(self, X: Any, rows: np.ndarray) -> None:
         """Check parameters, and learn from the training rows."""
 
-    def fit_inputs(self, X: Any, rows: np.ndarray, verbose: int = 0) -> Inputs:
+    def fit_inputs(
+        self,
+        X: Any,
+        rows: np.ndarray,
+        verbose: int = 0,
+        controls: ControlRows | None = None,
+    ) -> Inputs:
         """Fit, and give the inputs of the training rows.
 
         Parameters
@@ -116,6 +130,8 @@ class Encoder(BaseEstimator, ABC):
             Positions of the training rows.
         verbose : int, default=0
             Above 0: show a progress bar where this takes long.
+        controls : ControlRows, optional
+            The negative controls of the table.
 
         Returns
         -------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from functools import partial
 from numbers import Integral
 from os import PathLike
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -12,12 +11,19 @@ import numpy as np
 import pandas as pd
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
-from tqdm.auto import tqdm
 
+from cloome_sk._refit import unchanged_on_error
 from cloome_sk._tables import Columns, named_positions
-from cloome_sk.encoders._image_checks import PURPOSE, check_image_parameters, check_memory
+from cloome_sk.encoders._image_checks import PURPOSE, check_image_parameters
 from cloome_sk.encoders._image_columns import choose_columns
-from cloome_sk.encoders._image_network import image_network
+from cloome_sk.encoders._image_network import check_network, image_network
+from cloome_sk.encoders._image_plates import (
+    learn_known_plates,
+    learn_plates,
+    of_each_plate,
+    plate_codes,
+)
+from cloome_sk.encoders._image_reading import open_cache, read_sites, usual_shape
 from cloome_sk.encoders._image_rows import (
     SiteRows,
     check_table,
@@ -27,17 +33,12 @@ from cloome_sk.encoders._image_rows import (
     site_rows,
     warn_skipped,
 )
-from cloome_sk.encoders._image_statistics import (
-    channel_statistics,
-    control_rows_by_plate,
-    of_each_plate,
-    usable_sites,
-)
+from cloome_sk.encoders._image_statistics import channel_statistics, usable_sites
 from cloome_sk.encoders.base import Encoder, Inputs
-from cloome_sk.imaging import SCALINGS, pixel_limits
+from cloome_sk.imaging import SCALINGS
 from cloome_sk.imaging.preparation import Preparation
 from cloome_sk.imaging.sites import Sites
-from cloome_sk.imaging.sources import stacked_planes
+from cloome_sk.preprocessing.controls import ControlRows, apply_controls
 
 if TYPE_CHECKING:
     from torch import nn
@@ -53,9 +54,8 @@ class ImageEncoder(Encoder):
     by position: a table with other spellings (``Image_Hoechst`` for ``Image_DNA``) or another
     order gives the same embeddings, and one that lacks a channel is refused.
 
-    Each site goes through: illumination correction, `preprocess`, `scaling` to 8 bits, shrinking
-    to `size`. The 8-bit pixels travel to the device; there they are cropped, augmented (in
-    training alone) and normalised.
+    A site is corrected for illumination, preprocessed, scaled to 8 bits and shrunk to `size`; its
+    bytes travel to the device, to be cropped, augmented (in training alone) and normalised there.
 
     Parameters
     ----------
@@ -66,8 +66,8 @@ class ImageEncoder(Encoder):
         Channels the network takes, in its order. None: all there are, those of Cell Painting as
         DNA, ER, RNA, AGP, Mito. For stacks that nothing else describes, it also says their order.
     size : int, (int, int) or None, default=None
-        Pixels (height, width) to shrink sites to, by averaging areas; a single number is the
-        shorter side. None keeps them as they are. Nothing is enlarged.
+        Pixels (height, width) to shrink sites to, by averaging areas; one number is the shorter
+        side. None keeps them. Nothing is enlarged.
     network : {"small", "resnet18", "resnet50"} or callable, default="small"
         "small" is made for a laptop; "resnet50" is the paper's. A callable (a
         `torch.nn.Module` class, or a `functools.partial` of one) is called with n_channels and
@@ -101,7 +101,7 @@ class ImageEncoder(Encoder):
         `transform` reads a site once, and keeps it only in a folder.
     on_error : {"raise", "skip"}, default="raise"
         Whether an image that cannot be read is an error, or is left out of training and embedded
-        as NaN, with a warning that lists the rows.
+        as NaN, with a warning that names the rows.
     n_jobs : int or None, default=None
         Processes that read images, as joblib counts them.
     plate : str, default="plate"
@@ -110,9 +110,8 @@ class ImageEncoder(Encoder):
     controls : "auto" or (column, value or values), default="auto"
         The negative controls of a plate, for the same purpose.
     plate_table : DataFrame or None, default=None
-        A table with the negative controls of all plates that will ever be given, to learn plates
-        from in place of the table of `fit`. It survives `clone`, so cross-validation may leave
-        out plates, or controls.
+        The negative controls of all plates that will ever be given, to learn plates from in place
+        of the table of `fit`: for cross-validation, which leaves out plates, or controls.
 
     Attributes
     ----------
@@ -122,8 +121,8 @@ class ImageEncoder(Encoder):
         (n_channels, height, width) of a prepared site.
     site_dtype_ : numpy dtype
         uint8, but for ``scaling="none"``.
-    mean_, std_ : ndarray of float64, shape (n_channels,)
-        Of the pixels of the training sites after scaling.
+    mean_, std_ : ndarray of float64, shape (n_channels,), or None
+        Of the pixels of the training sites after scaling, for ``normalization="dataset"``.
     plate_limits_, plate_statistics_ : dict of plate to ndarray, shape (n_channels, 2)
         Limits for ``scaling="plate"``; mean and standard deviation for ``normalization="plate"``.
     column_names_ : list of str
@@ -146,8 +145,7 @@ class ImageEncoder(Encoder):
     >>> import numpy as np
     >>> import pandas as pd
     >>> from cloome_sk.encoders import ImageEncoder
-    >>> rng = np.random.default_rng(0)
-    >>> sites = [rng.integers(200, 4000, size=(32, 40)).astype(np.uint16) for _ in range(6)]
+    >>> sites = list(np.random.default_rng(0).integers(200, 4000, (6, 32, 40)).astype(np.uint16))
     >>> X = pd.DataFrame({"Image_Hoechst": sites[:3], "Image_Mito": sites[3:]})
     >>> encoder = ImageEncoder(size=16).fit(X)
     >>> encoder.channels_, encoder.site_shape_
@@ -155,6 +153,10 @@ class ImageEncoder(Encoder):
     >>> encoder.inputs(X).values[0:2].dtype
     dtype('uint8')
     """
+
+    plate_limits_: dict[Hashable, np.ndarray]
+    plate_statistics_: dict[Hashable, np.ndarray]
+    controls_: ControlRows | None
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "columns": "no_validation",
@@ -243,7 +245,13 @@ class ImageEncoder(Encoder):
         self.fit_inputs(X, np.arange(len(check_table(X))) if rows is None else rows)
         return self
 
-    def fit_inputs(self, X: Any, rows: np.ndarray, verbose: int = 0) -> Inputs:
+    def fit_inputs(
+        self,
+        X: Any,
+        rows: np.ndarray,
+        verbose: int = 0,
+        controls: ControlRows | None = None,
+    ) -> Inputs:
         """Fit, and give the inputs of the training rows, having read each image once.
 
         Parameters
@@ -254,6 +262,8 @@ class ImageEncoder(Encoder):
             Positions of the training rows.
         verbose : int, default=0
             Above 0: show a progress bar.
+        controls : ControlRows, optional
+            The negative controls of the table, where the parameter `controls` is "auto".
 
         Returns
         -------
@@ -263,23 +273,27 @@ class ImageEncoder(Encoder):
         self._validate_params()
         check_image_parameters(self)
         table = check_table(X)
-        self.image_columns_ = choose_columns(table, self.columns, self.channels)
-        self.channels_ = self.image_columns_.channels
-        self.column_names_ = list(self.image_columns_.names)
-        self.column_positions_ = named_positions(table, self.column_names_, purpose=PURPOSE)
-        self.illumination_ = self.illumination == "auto" and bool(
-            illumination_columns(table, self.channels_)
-        )
-        self.plate_limits_: dict[Hashable, np.ndarray] = {}
-        self.plate_statistics_: dict[Hashable, np.ndarray] = {}
-        self._learn_shape(table, rows)
-        if "plate" in (self.scaling, self.normalization):
-            self.fit_plates(table if self.plate_table is None else self.plate_table)
-        found = self._rows(table, rows)
-        sites = self._sites(table, found)
-        self._read(sites, verbose)
-        warn_skipped(table, found.problems(rows, sites.failed), "left out of training")
-        self.mean_, self.std_ = channel_statistics(sites, usable_sites(sites))
+        with unchanged_on_error(self):
+            self.image_columns_ = choose_columns(table, self.columns, self.channels, rows)
+            self.channels_ = self.image_columns_.channels
+            self.column_names_ = list(self.image_columns_.names)
+            self.column_positions_ = named_positions(table, self.column_names_, purpose=PURPOSE)
+            self.illumination_ = self.illumination == "auto" and bool(
+                illumination_columns(table, self.channels_)
+            )
+            self.mean_ = self.std_ = None
+            found = self._rows(table, rows, limited=False)
+            self.site_shape_, self.site_dtype_ = self._usual_shape(table, found)
+            check_network(self)
+            learn_known_plates(self, table, controls, verbose)
+            if self.scaling == "plate":
+                found = self._rows(table, rows)
+            sites = self._sites(table, found)
+            read_sites(sites, self.cache, self.on_error, verbose)
+            warn_skipped(table, found.problems(rows, sites.failed), "left out of training")
+            sites.on_error = "raise"  # what fails from now on is no longer left out of training
+            if self.normalization == "dataset":
+                self.mean_, self.std_ = channel_statistics(sites, usable_sites(sites))
         return Inputs(sites, found.usable_index(sites.failed))
 
     def _fit_rows(self, X: Any, rows: np.ndarray) -> None:
@@ -287,6 +301,8 @@ class ImageEncoder(Encoder):
 
     def fit_plates(self, X: pd.DataFrame) -> ImageEncoder:
         """Learn the limits or statistics of further plates from their negative controls.
+
+        Controls are told by the column and the values by which they were in `fit`.
 
         Parameters
         ----------
@@ -301,28 +317,18 @@ class ImageEncoder(Encoder):
         Raises
         ------
         ValueError
-            If a plate has no negative control, or neither parameter is "plate".
+            If a plate has no negative control that can be read, or neither `scaling` nor
+            `normalization` is "plate".
         """
-        if "plate" not in (self.scaling, self.normalization):
+        check_is_fitted(self, "mean_")
+        if self.controls_ is None or self.controls_.rule is None:
             raise ValueError(
                 f"{PURPOSE}: nothing is learned of plates: neither scaling nor normalization is "
                 '"plate".'
             )
-        by_plate = control_rows_by_plate(check_table(X), self.plate, self.controls)
-        limits, statistics = dict(self.plate_limits_), dict(self.plate_statistics_)
-        for plate, rows in by_plate.items():
-            if self.scaling == "plate":
-                found = self._rows(X, rows, limited=False)
-                read = partial(stacked_planes, preprocess=self.preprocess)
-                limits[plate] = pixel_limits(found.each(X, read, self.on_error))
-        self.plate_limits_ = limits
-        if self.normalization == "plate":
-            for plate, rows in by_plate.items():
-                sites = self._sites(X, self._rows(X, rows), extras=False)
-                self._read(sites, verbose=0)
-                mean, std = channel_statistics(sites, usable_sites(sites))
-                statistics[plate] = np.stack([mean, std], axis=1)
-        self.plate_statistics_ = statistics
+        table = check_table(X)
+        with unchanged_on_error(self):
+            learn_plates(self, table, apply_controls(table, *self.controls_.rule), verbose=0)
         return self
 
     def inputs(self, X: Any) -> Inputs:
@@ -344,11 +350,15 @@ class ImageEncoder(Encoder):
         ValueError
             For a missing channel, an empty cell, or a plate that was not seen in `fit`.
         """
-        check_is_fitted(self)
+        check_is_fitted(self, "mean_")
         table = check_table(X)
         rows = np.arange(len(table))
         found = self._rows(table, rows)
-        sites = self._sites(table, found)
+        shape = None
+        if self.crop is not None and self.evaluation != "full":
+            # Crops are of one size whatever that of the field.
+            shape, _ = self._usual_shape(table, self._rows(table, rows, limited=False))
+        sites = self._sites(table, found, shape=shape)
 
         def report() -> None:
             warn_skipped(table, found.problems(rows, sites.failed), "embedded as NaN")
@@ -365,25 +375,34 @@ class ImageEncoder(Encoder):
                     f"{PURPOSE}: this model was fitted on images divided by illumination "
                     "functions, and the table has no columns Illum_<channel>."
                 )
-        limits = None
+        limits = plates = None
+        if "plate" in (self.scaling, self.normalization):
+            plates, _ = plate_codes(table, self.plate, rows)
         if limited and self.scaling == "plate":
             limits = of_each_plate(table, self.plate, rows, self.plate_limits_)
         found = site_rows(
-            table, self.image_columns_, rows, illumination=illumination, limits=limits
+            table,
+            self.image_columns_,
+            rows,
+            illumination=illumination,
+            limits=limits,
+            plates=plates,
         )
         if found.empty and self.on_error == "raise":
             refuse_empty(table, found.empty)
         return found
 
-    def _learn_shape(self, table: pd.DataFrame, rows: np.ndarray) -> None:
-        """Take the shape and the depth of the first site that can be read."""
-        found = self._rows(table, rows, limited=False)
+    def _usual_shape(
+        self, table: pd.DataFrame, found: SiteRows
+    ) -> tuple[tuple[int, ...], np.dtype]:
         prepare = Preparation("none", self._size, self.preprocess)
-        first = next(found.each(table, prepare, self.on_error), None)
-        if first is None:
-            raise ValueError(f"{PURPOSE}: none of the images of {len(rows)} row(s) can be read.")
-        self.site_shape_ = first.shape
-        self.site_dtype_ = np.dtype(np.uint8) if self.scaling != "none" else first.dtype
+        shape, depth = usual_shape(table, found, prepare, self.on_error)
+        return shape, depth if self.scaling == "none" else np.dtype(np.uint8)
+
+    @property
+    def custom(self) -> bool:  # type: ignore[override]
+        """Whether the network is the user's own."""
+        return not isinstance(self.network, str)
 
     @property
     def _size(self) -> int | tuple[int, int] | None:
@@ -391,7 +410,13 @@ class ImageEncoder(Encoder):
             return int(self.size[0]), int(self.size[1])
         return self.size
 
-    def _sites(self, table: pd.DataFrame, found: SiteRows, extras: bool = True) -> Sites:
+    def _sites(
+        self,
+        table: pd.DataFrame,
+        found: SiteRows,
+        extras: bool = True,
+        shape: tuple[int, ...] | None = None,
+    ) -> Sites:
         prepare = Preparation(self.scaling, self._size, self.preprocess)
         along: tuple[np.ndarray, ...] = ()
         if extras and self.normalization == "plate":
@@ -402,33 +427,14 @@ class ImageEncoder(Encoder):
         return Sites(
             found.sources,
             prepare,
-            shape=self.site_shape_,
+            shape=self.site_shape_ if shape is None else shape,
             dtype=self.site_dtype_,
             where=namer(table),
             on_error=self.on_error,
             n_jobs=self.n_jobs,
-            cache=self._open_cache(prepare),
+            cache=open_cache(self.cache, prepare),
             extras=along,
         )
-
-    def _open_cache(self, prepare: Preparation) -> Any:
-        if self.cache is None or self.cache == "memory":
-            return None
-        from cloome_sk.imaging.cache import SiteCache
-
-        return SiteCache(self.cache, prepare.settings())
-
-    def _read(self, sites: Sites, verbose: int) -> None:
-        """Read the sites of a fit, where they are kept or must be known to be readable."""
-        if self.cache is None and self.on_error == "raise":
-            return
-        if self.cache == "memory":
-            check_memory(sites.nbytes)
-        read = sites.hold if self.cache == "memory" else sites.visit
-        with tqdm(
-            total=len(sites), desc="Reading images", unit="site", disable=not verbose
-        ) as progress:
-            read(progress.update)
 
     def make_network(self, n_components: int) -> nn.Module:
         """Build the network, with fresh weights.

@@ -49,7 +49,11 @@ class Preparation:
             limits = None
             if self.scaling == "plate" and sources.limits is not None:
                 limits = sources.limits[site][channel : channel + 1]
-            plane = scale_image(plane[np.newaxis], self.scaling, limits=limits)[0]
+            try:
+                plane = scale_image(plane[np.newaxis], self.scaling, limits=limits)[0]
+            except ValueError as error:
+                name = sources.channels[channel]
+                raise ImageError(place_of(sources.files(site)[0]), f"{name}: {error}") from error
             if self.size is not None:
                 plane = self._shrunk(plane, self.size, place_of(sources.files(site)[0]))
             scaled.append(plane)
@@ -90,30 +94,50 @@ class Preparation:
 def identity(function: Any) -> bytes:
     """What tells a callable from another: its own code, and the values it holds.
 
-    The code it calls, and the globals it reads, are not looked at.
+    The code it calls by name, and the globals it reads, are not looked at.
     """
     if isinstance(function, partial):
-        given = (function.args, sorted(function.keywords.items()))
-        return identity(function.func) + _pickled(given, function)
+        given = (function.args, function.keywords)
+        return identity(function.func) + _held(given, function)
     if isinstance(function, MethodType):
-        return identity(function.__func__) + _pickled(function.__self__, function)
-    if not isinstance(function, FunctionType):
-        methods = [value for _, value in sorted(vars(type(function)).items())]
-        code = [_code(value.__code__) for value in methods if isinstance(value, FunctionType)]
-        return b"".join(code) + _pickled(function, function)
-    cells = [cell.cell_contents for cell in function.__closure__ or ()]
-    held = (function.__defaults__, function.__kwdefaults__, cells)
-    return _code(function.__code__) + _pickled(held, function)
+        return identity(function.__func__) + _held(function.__self__, function)
+    if isinstance(function, FunctionType):
+        cells = [cell.cell_contents for cell in function.__closure__ or ()]
+        held = (function.__defaults__, function.__kwdefaults__, cells)
+        return _code(function.__code__) + _held(held, function)
+    return _held(function, function)
 
 
-def _pickled(values: Any, function: Any) -> bytes:
+def _held(value: Any, function: Any) -> bytes:
+    """What a value is, by its content; functions by their code, objects by that of their class."""
+    if isinstance(value, (FunctionType, MethodType, partial)):
+        return identity(value)
+    if isinstance(value, (tuple, list)):
+        return b"[" + b",".join(_held(item, function) for item in value) + b"]"
+    if isinstance(value, dict):
+        items = sorted(value.items(), key=lambda item: repr(item[0]))
+        return _held([item for pair in items for item in pair], function)
     try:
-        return pickle.dumps(values)
+        content = pickle.dumps(value)
     except Exception as error:
         raise TypeError(
             f"preprocess={function!r} holds what cannot be pickled ({error}), so a cache cannot "
             "tell when it changes: make it a function of a module, or set cache=None."
         ) from error
+    return content + b"".join(_class(one) for one in type(value).__mro__)
+
+
+def _class(one: type) -> bytes:
+    """Methods and plain attributes of a class written in Python."""
+    if one.__module__ == "builtins":
+        return b""
+    parts = [one.__qualname__.encode()]
+    for name, value in sorted(vars(one).items()):
+        if isinstance(value, FunctionType):
+            parts.append(_code(value.__code__))
+        elif isinstance(value, (str, bytes, int, float, tuple, type(None))) and name[:2] != "__":
+            parts.append(f"{name}={value!r}".encode())
+    return b"|".join(parts)
 
 
 def _code(code: CodeType) -> bytes:

@@ -14,8 +14,8 @@ from cloome_sk.imaging.sources import SiteSources
 if TYPE_CHECKING:
     from cloome_sk.imaging.cache import SiteCache
 
-RUN_BYTES = 2**24
-"""Sites handed to a worker at a time, by the size of what it prepares."""
+RUN_BYTES = 2**28
+"""What is prepared before it is put where it is kept."""
 
 
 class Sites:
@@ -85,7 +85,13 @@ class Sites:
     def __getitem__(self, sites: Any) -> Any:
         """Pixels of some sites, with what travels along."""
         chosen = np.arange(len(self))[sites]
-        pixels = self._pixels(chosen) if self._held is None else self._held[chosen]
+        if self._held is not None:
+            pixels = self._held[chosen]
+        else:
+            distinct, places = np.unique(chosen, return_inverse=True)
+            pixels = self._pixels(distinct)
+            if len(distinct) < len(chosen) or (places[1:] < places[:-1]).any():
+                pixels = pixels[places]
         return (pixels, *(extra[chosen] for extra in self.extras)) if self.extras else pixels
 
     @property
@@ -128,8 +134,7 @@ class Sites:
             progress(len(run))
 
     def _runs(self, sites: np.ndarray) -> Iterator[np.ndarray]:
-        # One run keeps all workers busy for several of their tasks.
-        step = max(1, 16 * RUN_BYTES // self._site_bytes)
+        step = max(1, RUN_BYTES // self._site_bytes)
         for start in range(0, len(sites), step):
             yield sites[start : start + step]
 
@@ -165,16 +170,13 @@ class Sites:
 
     def _done(self, sites: np.ndarray, job: Callable[..., Any]) -> Iterator[Any]:
         """Do a job for each site, here or in several processes; None where it failed."""
-        runs = [
-            sites[start : start + self._run_length]
-            for start in range(0, len(sites), self._run_length)
-        ]
-        if self.n_jobs in (None, 1) or len(runs) < 2:
+        runs = self._cut(sites)
+        if len(runs) < 2:
             results: Any = (self._task.run(job, self.sources, run) for run in runs)
         else:
             from joblib import Parallel, delayed
 
-            results = Parallel(n_jobs=self.n_jobs, return_as="generator")(
+            results = Parallel(n_jobs=self.n_jobs)(
                 delayed(self._task.run)(job, self.sources.take(run), np.arange(len(run)))
                 for run in runs
             )
@@ -185,9 +187,15 @@ class Sites:
                     outcome = None
                 yield outcome
 
-    @property
-    def _run_length(self) -> int:
-        return max(1, RUN_BYTES // self._site_bytes)
+    def _cut(self, sites: np.ndarray) -> list[np.ndarray]:
+        """Cut sites into what one process does at a time; one run where there is one process."""
+        if self.n_jobs in (None, 1):
+            return [sites]
+        from joblib import effective_n_jobs
+
+        # Several runs a process even out that some take longer.
+        n_runs = min(len(sites), 4 * effective_n_jobs(self.n_jobs))
+        return np.array_split(sites, max(1, n_runs))
 
     def _fail(self, site: int, error: ImageError) -> None:
         if self.on_error == "raise":

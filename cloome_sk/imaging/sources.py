@@ -26,7 +26,9 @@ class SiteSources:
     stacked : bool
         Whether `images` holds stacks.
     orders : ndarray of object, shape (n_sites,), or None
-        For stacks, the tuple of channels in each; None where files state them themselves.
+        For stacks, the tuple of channels that the table states of each, or None.
+    order : tuple of str or None
+        Channels of stacks of which neither the table nor the file states any.
     illumination : tuple of ndarray of object or None
         Paths of illumination functions, one entry a channel.
     limits : ndarray of float64, shape (n_sites, n_channels, 2), or None
@@ -39,6 +41,7 @@ class SiteSources:
     images: tuple[np.ndarray, ...]
     stacked: bool
     orders: np.ndarray | None
+    order: tuple[str, ...] | None
     illumination: tuple[np.ndarray, ...] | None
     limits: np.ndarray | None
     rows: np.ndarray
@@ -68,13 +71,12 @@ class SiteSources:
         """What besides the files decides what a site becomes."""
         return {
             "channels": self.channels,
-            "order": self.stated_order(site),
+            "orders": (self._stated_order(site), self.order),
             "corrected": self.illumination is not None,
             "limits": None if self.limits is None else self.limits[site],
         }
 
-    def stated_order(self, site: int) -> tuple[str, ...] | None:
-        """Channels of the stack of a site, as far as the table says."""
+    def _stated_order(self, site: int) -> tuple[str, ...] | None:
         return None if self.orders is None else self.orders[site]
 
     def planes(
@@ -84,12 +86,16 @@ class SiteSources:
         planes = self._stack(site) if self.stacked else self._files(site)
         if self.illumination is not None:
             planes = [
-                correct_illumination(plane, illumination_function(column[site]))
+                _corrected(plane, column[site])
                 for plane, column in zip(planes, self.illumination, strict=True)
             ]
         if preprocess is None:
             return planes
-        done = preprocess(np.stack(planes))
+        try:
+            done = preprocess(np.stack(planes))
+        except Exception as error:
+            error.add_note(f"in preprocess= of {place_of(self.images[0][site])}")
+            raise
         if not isinstance(done, np.ndarray) or done.ndim != 3 or len(done) != len(planes):
             raise TypeError(
                 f"preprocess= must give an array of shape ({len(planes)}, H, W), one plane a "
@@ -119,9 +125,33 @@ class SiteSources:
             planes.append(image)
         return planes
 
+    def _order(self, site: int, source: Any) -> tuple[str, ...]:
+        """Channels of a stack: what the table states, or the file, or the user of all of them."""
+        stated, own = self._stated_order(site), _own_order(source)
+        moved = [
+            name
+            for name in set(stated or ()).intersection(own or ())
+            if (stated or ()).index(name) != (own or ()).index(name)
+        ]
+        if moved:
+            raise ImageError(
+                place_of(source),
+                f"the file says that its channels are {', '.join(own or ())}, and the table that "
+                f"they are {', '.join(stated or ())}",
+            )
+        named = own is not None and set(self.channels) <= set(own)
+        order = stated or (own if named else self.order or own)
+        if order is None:
+            raise ImageError(
+                place_of(source),
+                "nothing says which channel is which: add a column Metadata_Channels such as "
+                "'DNA|ER|RNA|AGP|Mito', or name them by channels=",
+            )
+        return order
+
     def _stack(self, site: int) -> list[np.ndarray]:
         source = self.images[0][site]
-        order = self.stated_order(site) or _order_in_file(source)
+        order = self._order(site, source)
         image = read_image(source)
         if image.ndim == 2:
             image = image[np.newaxis]
@@ -137,15 +167,23 @@ class SiteSources:
         return [image[place] for place in places]
 
 
-def _order_in_file(source: Any) -> tuple[str, ...]:
-    stated = None if isinstance(source, np.ndarray) else stored_channels(source)
-    if stated is None:
-        raise ImageError(
-            place_of(source),
-            "nothing says which channel is which: add a column Metadata_Channels such as "
-            "'DNA|ER|RNA|AGP|Mito', or name them by channels=",
-        )
-    return stated
+def _own_order(source: Any) -> tuple[str, ...] | None:
+    """Channels that a file states itself, where each has a name of its own."""
+    stored = None if isinstance(source, np.ndarray) else stored_channels(source)
+    if stored is None:
+        return None
+    try:
+        return Channels(stored).names
+    except ValueError:
+        return None
+
+
+def _corrected(plane: np.ndarray, function: Any) -> np.ndarray:
+    values = function if isinstance(function, np.ndarray) else illumination_function(function)
+    try:
+        return correct_illumination(plane, values)
+    except ValueError as error:
+        raise ImageError(place_of(function), str(error)) from error
 
 
 def stacked_planes(

@@ -154,6 +154,7 @@ def from_state(
     phenotype: Callable[[], nn.Module],
     molecule: Callable[[], nn.Module],
     state: dict[str, np.ndarray],
+    on_meta: bool = True,
 ) -> DualEncoder:
     """Build a dual encoder around stored weights, without a copy of them.
 
@@ -163,13 +164,16 @@ def from_state(
         Make the two networks.
     state : dict of str to ndarray
         The weights by their names in the state dict.
+    on_meta : bool, default=True
+        Whether the two may be made without memory behind them, which spares their first weights.
+        A network that holds more than parameters and buffers of its state must not.
 
     Returns
     -------
     DualEncoder
         In evaluation mode, on the CPU.
     """
-    with torch.device("meta"):
+    with torch.device("meta" if on_meta else "cpu"), torch.random.fork_rng(devices=[]):
         network = DualEncoder(phenotype(), molecule())
     # A memory-mapped array is read-only, which torch does not have.
     weights = {

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 SMALLEST = 32
 """Pixels a side; five halvings leave one position of the last map."""
+
+LEGACY_WINDOW = 7
+"""Positions a side of the windows that the authors' pooling averages."""
+LEGACY_SMALLEST = 221
+"""Pixels a side that leave one such window: two halvings round up, the three poolings down."""
+
+POOLINGS = ("adaptive", "legacy")
 
 
 class Bottleneck(nn.Module):
@@ -75,7 +83,8 @@ class ResNet(nn.Module):
     names of its weights are the authors' names. The one difference is the last pooling: the
     authors average windows of 7 x 7 and then those averages, which weighs the rim of the field
     less and asks for 221 pixels a side; here every position counts the same, at any size. At
-    224 x 224 pixels the two are one.
+    224 x 224 pixels the two are one. Weights that were trained with the authors' pooling need
+    ``pooling="legacy"``.
 
     Parameters
     ----------
@@ -86,6 +95,16 @@ class ResNet(nn.Module):
     depth : {18, 50}, default=50
         Number of layers. The network of 18 layers has pairs of 3 x 3 convolutions in place of
         bottlenecks, and takes about half the time.
+    pooling : {"adaptive", "legacy"}, default="adaptive"
+        How the last map becomes one vector: "adaptive" is the mean over all positions. "legacy"
+        is what the authors' code does: the means of all windows of 7 x 7 positions, then the mean
+        of those. A position in a corner of a map of at least 13 x 13 (413 pixels a side) then
+        weighs 1/49 of one in the middle, and images need at least 221 pixels a side.
+
+    Raises
+    ------
+    ValueError
+        For another depth or pooling.
 
     References
     ----------
@@ -103,10 +122,19 @@ class ResNet(nn.Module):
     torch.Size([2, 512])
     """
 
-    def __init__(self, n_channels: int, n_components: int, depth: int = 50) -> None:
+    def __init__(
+        self,
+        n_channels: int,
+        n_components: int,
+        depth: int = 50,
+        pooling: Literal["adaptive", "legacy"] = "adaptive",
+    ) -> None:
         super().__init__()
         if depth not in _DEPTHS:
             raise ValueError(f"ResNet: depth must be one of {sorted(_DEPTHS)}, got {depth!r}.")
+        if pooling not in POOLINGS:
+            raise ValueError(f"ResNet: pooling must be one of {list(POOLINGS)}, got {pooling!r}.")
+        self.pooling = pooling
         block, n_blocks = _DEPTHS[depth]
         self.conv1 = nn.Conv2d(n_channels, 64, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
@@ -127,7 +155,7 @@ class ResNet(nn.Module):
         Parameters
         ----------
         inputs : Tensor of float, shape (n, n_channels, H, W)
-            Normalised images of at least 32 pixels a side.
+            Normalised images of at least 32 pixels a side; 221 for ``pooling="legacy"``.
 
         Returns
         -------
@@ -144,10 +172,20 @@ class ResNet(nn.Module):
                 f"ResNet needs images of at least {SMALLEST} x {SMALLEST} pixels, got "
                 f'{height} x {width}. Use network="small", or larger crops.'
             )
+        legacy = self.pooling == "legacy"
+        if legacy and min(height, width) < LEGACY_SMALLEST:
+            raise ValueError(
+                f'ResNet: pooling="legacy" averages windows of {LEGACY_WINDOW} x {LEGACY_WINDOW} '
+                f"positions of the last map, and needs images of at least {LEGACY_SMALLEST} x "
+                f"{LEGACY_SMALLEST} pixels, got {height} x {width}. Use larger images, or "
+                'pooling="adaptive".'
+            )
         # On CPUs and GPUs alike, convolutions are faster with the channels innermost in memory.
         values = inputs.contiguous(memory_format=torch.channels_last)
         values = self.maxpool(self.relu(self.bn1(self.conv1(values))))
         values = self.layer4(self.layer3(self.layer2(self.layer1(values))))
+        if legacy:
+            values = F.avg_pool2d(values, LEGACY_WINDOW, stride=1)
         return self.fc(values.mean(dim=(2, 3)))
 
 

@@ -104,6 +104,63 @@ def test_last_pooling_is_the_published_one_at_224_pixels():
     torch.testing.assert_close(embedded, expected, rtol=1e-4, atol=1e-5)
 
 
+def last_map_and_embedding(network, images):
+    maps = []
+    handle = network.layer4.register_forward_hook(
+        lambda _module, _inputs, output: maps.append(output)
+    )
+    embedded = network(images)
+    handle.remove()
+    return maps[0], embedded
+
+
+@pytest.mark.parametrize(("shape", "last"), [((224, 224), (7, 7)), ((300, 260), (9, 8))])
+def test_legacy_pooling_averages_windows_and_then_their_averages(shape, last):
+    torch.manual_seed(0)
+    network = with_random_norms(ResNet(2, 8, depth=18, pooling="legacy")).double()
+    with torch.no_grad():
+        images = torch.randn(1, 2, *shape, dtype=torch.float64)
+        values, embedded = last_map_and_embedding(network, images)
+        assert values.shape[-2:] == last
+        windows = [
+            values[0, :, top : top + 7, left : left + 7].mean(dim=(1, 2))
+            for top in range(last[0] - 6)
+            for left in range(last[1] - 6)
+        ]
+        expected = F.linear(torch.stack(windows).mean(dim=0), network.fc.weight, network.fc.bias)
+        torch.testing.assert_close(embedded[0], expected, rtol=1e-9, atol=1e-12)
+        pooled = F.avg_pool2d(values, 7, stride=1).mean(dim=(2, 3))
+        torch.testing.assert_close(embedded, network.fc(pooled), rtol=1e-9, atol=1e-12)
+        adaptive = ResNet(2, 8, depth=18).double().eval()
+        adaptive.load_state_dict(network.state_dict())  # the pooling has no weights
+        difference = (adaptive(images) - embedded).abs().max() / embedded.abs().max()
+        assert difference < 1e-12 if last == (7, 7) else difference > 1e-3
+
+
+@pytest.mark.parametrize(("pooling", "corner"), [("legacy", 1 / 49), ("adaptive", 1.0)])
+def test_a_corner_of_a_large_map_weighs_a_49th_of_the_middle_with_legacy_pooling(pooling, corner):
+    torch.manual_seed(0)
+    network = with_random_norms(ResNet(1, 1, depth=18, pooling=pooling))
+    values, embedded = last_map_and_embedding(network, torch.randn(1, 1, 413, 413))
+    assert values.shape[-2:] == (13, 13)
+    (weights,) = torch.autograd.grad(embedded.sum(), values)
+    ratio = weights[0, :, 0, 0] / weights[0, :, 6, 6]
+    torch.testing.assert_close(ratio, torch.full((512,), corner))
+
+
+def test_legacy_pooling_refuses_images_whose_last_map_is_under_seven():
+    network = ResNet(1, 2, depth=18, pooling="legacy").eval()
+    with torch.no_grad():
+        assert network(torch.zeros(1, 1, 221, 221)).shape == (1, 2)
+        with pytest.raises(ValueError, match=r"legacy.*at least 221 x 221 pixels, got 300 x 220"):
+            network(torch.zeros(1, 1, 300, 220))
+
+
+def test_unknown_pooling_is_refused():
+    with pytest.raises(ValueError, match=r"pooling must be one of .*'legacy'.*, got 'max'"):
+        ResNet(5, 4, pooling="max")
+
+
 def test_default_resnet_has_the_size_of_the_published_image_encoder():
     published = 24_563_392  # counted on the authors' model: 5 channels, 512 components
     assert sum(parameter.numel() for parameter in ResNet(5, 512).parameters()) == published

@@ -1,0 +1,128 @@
+"""What is learned of a plate from its negative controls: limits of scaling, mean and deviation."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from cloome_sk._tables import match_column, row_name, shown
+from cloome_sk.encoders._image_checks import PURPOSE
+from cloome_sk.encoders._image_rows import warn_skipped
+from cloome_sk.encoders._image_statistics import channel_statistics, evenly, usable_sites
+from cloome_sk.imaging import pixel_limits
+from cloome_sk.imaging.sources import stacked_planes
+from cloome_sk.preprocessing.controls import ControlRows, find_controls
+
+if TYPE_CHECKING:
+    from cloome_sk.encoders.image import ImageEncoder
+
+CONTROLS_A_PLATE = 16
+"""Control sites that a plate's numbers are learned from."""
+
+
+def learn_known_plates(
+    encoder: ImageEncoder, table: pd.DataFrame, controls: ControlRows | None, verbose: int
+) -> None:
+    """Begin with the plates of the table of a fit, where the encoder learns of plates at all."""
+    encoder.plate_limits_, encoder.plate_statistics_ = {}, {}
+    encoder.controls_ = None
+    if "plate" not in (encoder.scaling, encoder.normalization):
+        return
+    if encoder.plate_table is not None:
+        table, controls = encoder.plate_table, None
+    if controls is None or encoder.controls != "auto":
+        controls = find_controls(table, encoder.controls)
+    encoder.controls_ = controls
+    learn_plates(encoder, table, controls, verbose)
+
+
+def learn_plates(
+    encoder: ImageEncoder, X: pd.DataFrame, controls: ControlRows, verbose: int
+) -> None:
+    """Add the numbers of the plates of a table to those that an encoder knows."""
+    by_plate = control_rows_by_plate(X, encoder.plate, controls)
+    limits, statistics = dict(encoder.plate_limits_), dict(encoder.plate_statistics_)
+    bar = tqdm(by_plate.items(), desc="Reading controls", unit="plate", disable=not verbose)
+    for plate, rows in bar:
+        if encoder.scaling == "plate":
+            found = encoder._rows(X, rows, limited=False)
+            read = partial(stacked_planes, preprocess=encoder.preprocess)
+            images = list(found.each(X, read, encoder.on_error))
+            _check_any(plate, len(images), len(rows))
+            limits[plate] = pixel_limits(images)
+            encoder.plate_limits_ = limits
+        if encoder.normalization == "plate":
+            found = encoder._rows(X, rows)
+            sites = encoder._sites(X, found, extras=False)
+            sites.visit(lambda n_done: None)
+            usable = usable_sites(sites)
+            warn_skipped(X, found.problems(rows, sites.failed), f"no controls of plate {plate!r}")
+            _check_any(plate, len(usable), len(rows))
+            mean, std = channel_statistics(sites, usable)
+            statistics[plate] = np.stack([mean, std], axis=1)
+    encoder.plate_statistics_ = statistics
+
+
+def _check_any(plate: Hashable, n_read: int, n_rows: int) -> None:
+    if not n_read:
+        raise ValueError(
+            f"{PURPOSE}: none of the {n_rows} negative control(s) of plate {plate!r} can be read."
+        )
+
+
+def plate_codes(X: pd.DataFrame, plate: str, rows: np.ndarray) -> tuple[np.ndarray, list[Hashable]]:
+    """Plates of some rows as numbers, and their names."""
+    column = match_column(X, plate, purpose=f"{PURPOSE}(plate={plate!r})")
+    labels = X[column].iloc[rows]
+    missing = np.flatnonzero(labels.isna().to_numpy(dtype=bool))
+    if len(missing):
+        raise ValueError(
+            f"{PURPOSE}: column {column!r} is missing a plate in {len(missing)} row(s), first "
+            f"{row_name(X, int(rows[missing[0]]))}. Fill in the plate, or drop those rows."
+        )
+    codes, names = pd.factorize(labels)
+    return codes, names.tolist()
+
+
+def control_rows_by_plate(
+    X: pd.DataFrame, plate: str, found: ControlRows
+) -> dict[Hashable, np.ndarray]:
+    """Rows of the negative controls of each plate of a table; an error where there are none."""
+    codes, names = plate_codes(X, plate, np.arange(len(X)))
+    by_plate = {
+        name: evenly(np.flatnonzero(found.mask & (codes == code)), CONTROLS_A_PLATE)
+        for code, name in enumerate(names)
+    }
+    without = [name for name, rows in by_plate.items() if not len(rows)]
+    if without:
+        raise ValueError(
+            f"{PURPOSE}: {len(without)} of {len(names)} plate(s) have no negative control to "
+            f"learn from: {shown(without)} ({found}). Name the controls by controls=(column, "
+            "value), leave these plates out, or choose a scaling and a normalization other than "
+            '"plate".'
+        )
+    return by_plate
+
+
+def of_each_plate(
+    X: pd.DataFrame, plate: str, rows: np.ndarray, known: dict[Hashable, np.ndarray]
+) -> np.ndarray:
+    """Numbers of the plate of each row; an error for a plate that none were learned for."""
+    codes, names = plate_codes(X, plate, rows)
+    unseen = [name for name in names if name not in known]
+    if unseen:
+        raise ValueError(
+            f"{PURPOSE}: {len(unseen)} plate(s) were not seen in fit: {shown(map(repr, unseen))}. "
+            "Add them by fit_plates(X) of the fitted encoder (embedder.phenotype_.fit_plates(X)), "
+            "which reads their negative controls; or, for "
+            "cross-validation, name the controls of all plates by plate_table=. Known: "
+            f"{shown(map(repr, known), 5)}."
+        )
+    if not len(rows):
+        return np.empty((0, *next(iter(known.values())).shape))
+    return np.array([known[name] for name in names])[codes]
