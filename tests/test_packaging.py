@@ -251,7 +251,8 @@ def test_a_room_never_imports_what_it_must_not_know(room, strangers):
 
 
 def test_the_packages_imported_are_the_packages_declared():
-    names = {"scikit-learn": "sklearn", "pillow": "PIL"}  # the distributions whose import name differs
+    # the distributions whose import name differs
+    names = {"scikit-learn": "sklearn", "pillow": "PIL"}
     # scikit-learn cannot be installed without SciPy, nor skorch without tqdm
     brought_along = {"scipy", "tqdm"}
     core = {re.match(r"[\w.-]+", line)[0] for line in project_file()["project"]["dependencies"]}

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from joblib import Parallel, delayed
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold
@@ -14,13 +16,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from cloome_sk import CloomeEmbedder, ZeroShotMoAClassifier
-from cloome_sk._tables import profile_columns
-from cloome_sk.demo.retrieval import Fold
+from cloome_sk.demo.training import UNTRAINED, Fold
 from cloome_sk.evaluation.screens import FEWEST, Screen
 from cloome_sk.molecules import morgan_fingerprints
 
 N_REFERENCES = 5
-"""Reference wells of each class in zero-shot classification."""
+"""Reference rows of each class in zero-shot classification."""
 
 BLOCKS = ["profile", "Morgan", "CLOOME"]
 COMBINATIONS = [
@@ -35,7 +36,9 @@ STRENGTHS = [1e-3, 1e-2, 1e-1, 1.0, 10.0]
 """Values of C, chosen among by cross-validation inside the training part, by molecule."""
 
 
-def classification(screen: Screen, folds: Sequence[Fold]) -> pd.DataFrame:
+def classification(
+    screen: Screen, folds: Sequence[Fold], n_jobs: int | None = None
+) -> pd.DataFrame:
     """Score logistic regression on features, on the molecules left out of each fold.
 
     Features are combined by averaging the log-probabilities of their separate classifiers.
@@ -46,16 +49,18 @@ def classification(screen: Screen, folds: Sequence[Fold]) -> pd.DataFrame:
         The screen.
     folds : sequence of Fold
         Encoders, and the rows they have and have not seen.
+    n_jobs : int or None, default=None
+        Classifiers at a time.
 
     Returns
     -------
     DataFrame
         A row for each combination of features.
     """
-    log_p = {block: _out_of_fold(screen, folds, block) for block in BLOCKS}
+    log_p = {block: _out_of_fold(screen, folds, block, n_jobs) for block in BLOCKS}
     return pd.DataFrame(
         {
-            " + ".join(blocks): _scores(
+            " + ".join(blocks).replace("profile", screen.feature_name): _scores(
                 screen, folds, np.sum([log_p[block] for block in blocks], axis=0)
             )
             for blocks in COMBINATIONS
@@ -63,36 +68,54 @@ def classification(screen: Screen, folds: Sequence[Fold]) -> pd.DataFrame:
     ).T
 
 
-def _out_of_fold(screen: Screen, folds: Sequence[Fold], block: str) -> np.ndarray:
-    """Log-probabilities of each well, from the fold that had not seen its molecule."""
+def _out_of_fold(
+    screen: Screen, folds: Sequence[Fold], block: str, n_jobs: int | None = None
+) -> np.ndarray:
+    """Log-probabilities of each row, from the fold that had not seen its molecule."""
     labels = _labels(screen)
     out = np.full((len(screen.wells), len(labels)), LEAST)
+    tests, jobs = [], []
     for fold in folds:
         features = _features(screen, fold.embedder, block)
         train, test = _with_class(screen, fold.train), _with_class(screen, fold.test)
         if block == "Morgan":  # one row a molecule says all there is
             train = train[~pd.Series(screen.molecules[train]).duplicated()]
-        probe = GridSearchCV(
-            make_pipeline(
-                MinMaxScaler() if block == "Morgan" else StandardScaler(),
-                LogisticRegression(class_weight="balanced", max_iter=1000),
-            ),
-            {"logisticregression__C": STRENGTHS},
-            cv=StratifiedGroupKFold(FEWEST - 1),
-            scoring="balanced_accuracy",
-        )
-        with warnings.catch_warnings():
-            # A class of few molecules may be missing on one side of an inner split.
-            warnings.filterwarnings("ignore", "y_pred contains classes not in y_true")
-            warnings.filterwarnings("ignore", "The least populated class")
-            probe.fit(
-                features[train],
-                screen.classes[train].astype(str),
-                groups=screen.molecules[train],
-            )
-        places = np.searchsorted(labels, probe.classes_)
-        out[np.ix_(test, places)] = probe.predict_log_proba(features[test])
+        tests.append(test)
+        known = screen.classes[train].astype(str)
+        scaler = MinMaxScaler() if block == "Morgan" else StandardScaler()
+        jobs.append((scaler, features[train], known, screen.molecules[train], features[test]))
+    for test, (classes, log_p) in zip(
+        tests,
+        Parallel(n_jobs=n_jobs)(delayed(_log_p)(*job, STRENGTHS) for job in jobs),
+        strict=True,
+    ):
+        out[np.ix_(test, np.searchsorted(labels, classes))] = log_p
     return np.maximum(out, LEAST)
+
+
+def _log_p(
+    scaler: Any,
+    train: np.ndarray,
+    known: np.ndarray,
+    molecules: np.ndarray,
+    test: np.ndarray,
+    strengths: Sequence[float],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Classes, and log-probabilities of the test rows."""
+    probe = GridSearchCV(
+        make_pipeline(scaler, LogisticRegression(class_weight="balanced", max_iter=1000)),
+        {"logisticregression__C": strengths},
+        cv=StratifiedGroupKFold(FEWEST - 1),
+        scoring="balanced_accuracy",
+    )
+    with warnings.catch_warnings():
+        # A class of few molecules may be missing on one side of an inner split, and one row a
+        # molecule is few rows for many classes.
+        warnings.filterwarnings("ignore", "y_pred contains classes not in y_true")
+        warnings.filterwarnings("ignore", "The least populated class")
+        warnings.filterwarnings("ignore", "The number of unique classes")
+        probe.fit(train, known, groups=molecules)
+    return probe.classes_, probe.predict_log_proba(test)
 
 
 LEAST = -20.0
@@ -101,7 +124,7 @@ LEAST = -20.0
 
 def _features(screen: Screen, embedder: CloomeEmbedder, block: str) -> np.ndarray:
     if block == "profile":
-        return screen.wells[profile_columns(screen.wells)].to_numpy()
+        return screen.wells[screen.features].to_numpy()
     if block == "Morgan":
         return morgan_fingerprints(screen.wells["Metadata_smiles"])
     return embedder.embed_phenotypes(screen.wells)
@@ -125,7 +148,8 @@ def zero_shot(screen: Screen, folds: Sequence[Fold], seed: int) -> pd.DataFrame:
         A row for each kind of reference.
     """
     labels = _labels(screen)
-    out = {name: np.zeros((len(screen.wells), len(labels))) for name in ZERO_SHOT}
+    names = zero_shot_names(screen)
+    out = {name: np.zeros((len(screen.wells), len(labels))) for name in names}
     rng = np.random.default_rng(seed)
     for fold in folds:
         train, test = _with_class(screen, fold.train), _with_class(screen, fold.test)
@@ -133,12 +157,15 @@ def zero_shot(screen: Screen, folds: Sequence[Fold], seed: int) -> pd.DataFrame:
         shuffled = named.sample(frac=1, random_state=rng)
         wells = shuffled.groupby(shuffled).head(N_REFERENCES).index
         structures = named.index[~pd.Series(screen.molecules[train]).duplicated()]
-        profiles = screen.wells[profile_columns(screen.wells)]
-        for name, (embedder, reference, rows, table) in {
-            ZERO_SHOT[0]: (None, "phenotype", wells, profiles),
-            ZERO_SHOT[1]: (fold.embedder, "phenotype", wells, screen.wells),
-            ZERO_SHOT[2]: (fold.embedder, "molecule", structures, screen.wells),
-        }.items():
+        features = screen.wells[screen.features]
+        untrained = fold.controls[UNTRAINED].embedder_
+        kinds: list[tuple[Any, str, pd.Index, pd.DataFrame]] = [
+            (None, "phenotype", wells, features),
+            (untrained, "phenotype", wells, screen.wells),
+            (fold.embedder, "phenotype", wells, screen.wells),
+            (fold.embedder, "molecule", structures, screen.wells),
+        ]
+        for name, (embedder, reference, rows, table) in zip(names, kinds, strict=True):
             classifier = ZeroShotMoAClassifier(embedder, reference=reference)
             classifier.fit(table.iloc[rows], named[rows].to_numpy())
             places = np.searchsorted(labels, classifier.classes_)
@@ -146,11 +173,26 @@ def zero_shot(screen: Screen, folds: Sequence[Fold], seed: int) -> pd.DataFrame:
     return pd.DataFrame({name: _scores(screen, folds, scores) for name, scores in out.items()}).T
 
 
-ZERO_SHOT = [
-    f"{N_REFERENCES} wells a class, profile",
-    f"{N_REFERENCES} wells a class, CLOOME",
-    "structures alone, CLOOME",
-]
+def zero_shot_names(screen: Screen) -> list[str]:
+    """Name the kinds of reference, in the order of `zero_shot`.
+
+    Parameters
+    ----------
+    screen : Screen
+        The screen.
+
+    Returns
+    -------
+    list of str
+        The last knows the structures of the reference molecules alone.
+    """
+    few = f"{N_REFERENCES} {screen.unit}s a class"
+    return [
+        f"{few}, {screen.feature_name}",
+        f"{few}, {UNTRAINED}",
+        f"{few}, CLOOME",
+        "structures alone, CLOOME",
+    ]
 
 
 def _labels(screen: Screen) -> np.ndarray:
@@ -162,7 +204,7 @@ def _with_class(screen: Screen, rows: np.ndarray) -> np.ndarray:
 
 
 def _scores(screen: Screen, folds: Sequence[Fold], log_p: np.ndarray) -> dict[str, float]:
-    """Figures over wells, and chance; classes weigh the same whatever their number of wells.
+    """Figures over rows, and chance; classes weigh the same whatever their number of rows.
 
     AUROC is taken within a fold, where one model gave all scores, over the classes tested there.
     """
@@ -180,6 +222,6 @@ def _scores(screen: Screen, folds: Sequence[Fold], log_p: np.ndarray) -> dict[st
         "chance AUROC": 0.5,
         "balanced accuracy": balanced_accuracy_score(screen.classes[rows].astype(str), named),
         "chance accuracy": 1 / len(labels),
-        "n_wells": len(rows),
+        f"n_{screen.unit}s": len(rows),
         "n_molecules": len(np.unique(screen.molecules[rows])),
     }

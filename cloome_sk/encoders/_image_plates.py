@@ -21,7 +21,7 @@ from cloome_sk.preprocessing.controls import ControlRows, find_controls
 if TYPE_CHECKING:
     from cloome_sk.encoders.image import ImageEncoder
 
-CONTROLS_A_PLATE = 16
+CONTROLS_A_PLATE = 64
 """Control sites that a plate's numbers are learned from."""
 
 

@@ -6,6 +6,16 @@
 from __future__ import annotations
 
 from cloome_sk.evaluation.controls import ControlStudy, study_controls
+from cloome_sk.evaluation.crops import CropStudy, make_crop_embedder, study_crops
 from cloome_sk.evaluation.screens import Screen, load_screen, make_embedder
 
-__all__ = ["ControlStudy", "Screen", "load_screen", "make_embedder", "study_controls"]
+__all__ = [
+    "ControlStudy",
+    "CropStudy",
+    "Screen",
+    "load_screen",
+    "make_crop_embedder",
+    "make_embedder",
+    "study_controls",
+    "study_crops",
+]

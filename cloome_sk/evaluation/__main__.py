@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from cloome_sk.datasets import load_bbbc021_crops
 from cloome_sk.evaluation.controls import study_controls
-from cloome_sk.evaluation.screens import load_screen, make_embedder
+from cloome_sk.evaluation.crops import FOLDS, study_crops
+from cloome_sk.evaluation.screens import DATA, load_screen
 
 TITLES = {
     "unseen_molecules": "Molecules not seen in training (candidates: those of the fold)",
@@ -20,7 +22,7 @@ TITLES = {
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a study, print its tables and write them as CSV.
+    """Run a study, print its tables and, where there is an output folder, write them as CSV.
 
     Parameters
     ----------
@@ -28,9 +30,40 @@ def main(arguments: Sequence[str] | None = None) -> None:
         Command-line arguments; those of the process by default.
     """
     options = _options(arguments)
+    options.run(options)
+
+
+def run_crops(options: argparse.Namespace) -> None:
+    """Name the mechanisms of unseen compounds from single cells, and print the figures.
+
+    Parameters
+    ----------
+    options : Namespace
+        Of the subcommand.
+    """
+    study = study_crops(
+        load_bbbc021_crops(options.data_home),
+        folds=options.folds,
+        random_state=options.seed,
+        n_jobs=options.jobs,
+        verbose=1,
+    )
+    print(study.report())
+
+
+def run_controls(options: argparse.Namespace) -> None:
+    """Put the embedder of a screen beside every control, print the figures and write them.
+
+    Parameters
+    ----------
+    options : Namespace
+        Of the subcommand.
+    """
     start = time.perf_counter()
-    screen = load_screen(options.data, options.data_home, options.seed)
-    embedder = make_embedder(len(screen.wells) * (options.folds - 1) // options.folds, options.seed)
+    drawn = options.output / f"{options.data}_screen"
+    screen = load_screen(options.data, options.data_home, options.seed, drawn, options.jobs)
+    n_pairs = len(screen.wells) * (options.folds - 1) // options.folds
+    embedder = screen.make_embedder(n_pairs, options.seed)
     study = study_controls(
         screen,
         embedder,
@@ -44,7 +77,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print_title(title.format(screen.class_name))
             for direction, table in study.tables(task).items():
                 print(f"{direction}\n{table.to_string()}\n")
-        print_title("Control wells that find their own well position on another plate (1-NN)")
+        print_title(
+            f"Control {screen.unit}s that find their own well position on another plate (1-NN)"
+        )
         print(study.layout.round(3).to_string())
     options.output.mkdir(parents=True, exist_ok=True)
     scores = options.output / f"controls_{screen.name}.csv"
@@ -74,13 +109,27 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "controls", help="the embedder beside every control, on the same folds"
     )
     controls.add_argument(
-        "--data", choices=["simulated", "cell-injury", "cpjump1"], default="simulated"
+        "--data", choices=DATA, default=DATA[0], help="a screen; the first is one of images"
     )
     controls.add_argument("--data-home", help="data folder; by default that of CLOOME_SK_DATA")
     controls.add_argument("--output", type=Path, default=Path("evaluation_output"))
     controls.add_argument("--folds", type=int, default=5)
     controls.add_argument("--seed", type=int, default=0)
     controls.add_argument("--jobs", type=int, default=None, help="fits at a time")
+    controls.set_defaults(run=run_controls)
+    crops = studies.add_parser(
+        "bbbc021-crops", help="mechanisms of unseen compounds from single cells, beside intensities"
+    )
+    crops.add_argument("--data-home", help="data folder; by default that of CLOOME_SK_DATA")
+    crops.add_argument(
+        "--folds",
+        type=lambda text: text if text == "all" else int(text),
+        default=FOLDS,
+        help="number of folds by compound, or all: leave one compound out (%(default)s)",
+    )
+    crops.add_argument("--seed", type=int, default=0)
+    crops.add_argument("--jobs", type=int, default=None, help="folds at a time")
+    crops.set_defaults(run=run_crops)
     return parser.parse_args(arguments)
 
 

@@ -13,12 +13,12 @@ from sklearn.base import clone
 from cloome_sk import CloomeEmbedder
 from cloome_sk.baselines import (
     ProfileEmbedder,
+    ProfileFeatures,
     ShuffledPairs,
     compare,
     default_controls,
     layout_test,
     linear_probe,
-    profile_classifier,
 )
 from cloome_sk.baselines._folds import prepare, seeds
 from cloome_sk.evaluation.extra_pairs import ExtraPairs
@@ -28,7 +28,7 @@ MODEL = "CLOOME"
 WITHIN = "Metadata_class_or_none"
 SHUFFLED_WITHIN = "molecules shuffled within class"
 RAW, NORMALISED, SPHERED = ", as delivered", ", normalised", ", normalised and sphered"
-"""Mark what was done to profiles; encoders are given the last."""
+"""Mark what was done to the features of a screen; encoders of profiles are given the last."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class ControlStudy:
     scores : DataFrame
         One row a task, model and metric, as `cloome_sk.baselines.compare` gives it.
     layout : DataFrame
-        The layout test of profiles as delivered, normalised, and normalised and sphered, and of
-        the embedding.
+        The layout test of the features (profiles, or intensities of images) as delivered,
+        normalised, and normalised and sphered, and of the embedding.
     n_molecules : int
         Molecules of the screen.
     """
@@ -129,9 +129,9 @@ def study_controls(
 
     Examples
     --------
-    >>> from cloome_sk.evaluation import load_screen, make_embedder, study_controls
-    >>> screen = load_screen("simulated", None, 0)  # doctest: +SKIP
-    >>> study = study_controls(screen, make_embedder(480, 0))  # doctest: +SKIP
+    >>> from cloome_sk.evaluation import load_screen, study_controls
+    >>> screen = load_screen("simulated-profiles", None, 0)  # doctest: +SKIP
+    >>> study = study_controls(screen, screen.make_embedder(480, 0))  # doctest: +SKIP
     >>> tables = study.tables("unseen_molecules")  # doctest: +SKIP
     >>> tables["phenotype to molecule, 120 of 120 molecules"]  # doctest: +SKIP
     """
@@ -152,6 +152,7 @@ def study_controls(
                 table=table,
                 embedder=embedder,
                 within=within,
+                columns=screen.features,
                 random_state=random_state,
             ),
         }
@@ -166,11 +167,13 @@ def study_controls(
             models = _renamed(models, {"profile": "profile" + SPHERED})
         parts.append(compare(table, models, task=task, **options))
     for version, mark in ((screen.normalised, NORMALISED), (screen.raw, RAW)):
-        profile = {"profile" + mark: ProfileEmbedder()}
+        profile = {"profile" + mark: ProfileEmbedder(phenotype=ProfileFeatures(screen.features))}
         parts.append(compare(version, profile, task="unseen_plates", **options))
     parts += _classes(screen, embedder, options)
+    scores = pd.concat(parts, ignore_index=True)
+    scores["model"] = scores["model"].str.replace("profile", screen.feature_name, regex=False)
     return ControlStudy(
-        pd.concat(parts, ignore_index=True),
+        scores,
         _layout(screen, embedder),
         len(np.unique(screen.molecules)),
     )
@@ -232,12 +235,13 @@ def _classes(
     models = {
         **{f"{name} + LR": linear_probe(ExtraPairs(e, rest)) for name, e in encoders.items()},
         **_renamed(
-            default_controls("classes", table=table), {"profile + LR": "profile + LR" + SPHERED}
+            default_controls("classes", table=table, columns=screen.features),
+            {"profile + LR": "profile + LR" + SPHERED},
         ),
     }
     del models["sphered profile + LR"]
-    normalised = {"profile + LR" + NORMALISED: profile_classifier()}
-    raw = {"profile + LR" + RAW: profile_classifier()}
+    profile = linear_probe(ProfileFeatures(screen.features))
+    normalised, raw = ({"profile + LR" + mark: profile} for mark in (NORMALISED, RAW))
     task = {"task": "classes", "y": screen.label, **options}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The least populated class")
@@ -250,14 +254,13 @@ def _classes(
 
 def _layout(screen: Screen, embedder: CloomeEmbedder) -> pd.DataFrame:
     fitted = clone(embedder).fit(screen.table)
-    tests = {
-        RAW: layout_test(screen.raw, random_state=0),
-        NORMALISED: layout_test(screen.normalised, random_state=0),
-        SPHERED: layout_test(screen.table, fitted, random_state=0),
-    }
+    profile = ProfileFeatures(screen.features)
+    versions = {RAW: screen.raw, NORMALISED: screen.normalised, SPHERED: screen.table}
     return pd.concat(
         [
-            found.rename(index={"profile": "profile" + mark, "embedding": MODEL})
-            for mark, found in tests.items()
+            layout_test(
+                table, fitted if mark == SPHERED else None, profile=profile, random_state=0
+            ).rename(index={"profile": screen.feature_name + mark, "embedding": MODEL})
+            for mark, table in versions.items()
         ]
     )

@@ -33,7 +33,7 @@ def quick(n_pairs: int, seed: int) -> CloomeEmbedder:
 
 @pytest.fixture(scope="module")
 def study():
-    screen = load_screen("simulated", None, 0)
+    screen = load_screen("simulated-profiles", None, 0)
     return screen, study_controls(screen, quick(0, 0), cv=3, random_state=0)
 
 
@@ -143,7 +143,7 @@ def test_the_row_within_classes_says_how_much_was_shuffled(study):
 
 
 def test_molecules_of_small_classes_are_permuted_together():
-    screen = load_screen("simulated", None, 0)
+    screen = load_screen("simulated-profiles", None, 0)
     table = with_large_classes(screen)
     treated = (table["Metadata_control_type"].isna()).to_numpy()
     expected = ["none" if pd.isna(label) else label for label in screen.classes]
@@ -163,7 +163,7 @@ def test_the_layout_test_is_of_controls_before_and_after(study):
 
 
 def test_a_screen_is_there_raw_normalised_and_sphered():
-    screen = load_screen("simulated", None, 0)
+    screen = load_screen("simulated-profiles", None, 0)
     scaled = ControlNormalizer(sphering=False).fit_transform(screen.raw)
     pd.testing.assert_frame_equal(screen.normalised, scaled)
     sphered = ControlNormalizer(sphering=True).fit_transform(screen.raw)
@@ -180,7 +180,7 @@ def test_a_screen_is_there_raw_normalised_and_sphered():
 
 
 def test_screen_separates_controls_and_small_classes():
-    screen = load_screen("simulated", None, 0)
+    screen = load_screen("simulated-profiles", None, 0)
     treated = screen.table["Metadata_control_type"].isna()
     pd.testing.assert_frame_equal(screen.wells, screen.table[treated].reset_index(drop=True))
     assert screen.molecules.tolist() == molecule_key(screen.wells["Metadata_smiles"]).tolist()
@@ -196,7 +196,7 @@ def test_updates_do_not_depend_on_the_size_of_the_table(n_pairs, epochs):
 
 
 def test_extra_pairs_are_trained_on():
-    screen = load_screen("simulated", None, 0)
+    screen = load_screen("simulated-profiles", None, 0)
     fold, rest = screen.wells.iloc[:200], screen.wells.iloc[200:]
     embedder = quick(0, 0).set_params(max_epochs=1)
     both = ExtraPairs(embedder, rest).fit(fold)
@@ -207,9 +207,11 @@ def test_extra_pairs_are_trained_on():
 
 def test_command_prints_and_writes_the_tables(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(
-        command, "make_embedder", lambda n, seed: quick(n, seed).set_params(max_epochs=1)
+        screens, "make_embedder", lambda n, seed: quick(n, seed).set_params(max_epochs=1)
     )
-    command.main(["controls", "--folds", "2", "--output", str(tmp_path)])
+    command.main(
+        ["controls", "--data", "simulated-profiles", "--folds", "2", "--output", str(tmp_path)]
+    )
     said = capsys.readouterr().out
     assert "SIMULATED" in said
     headings = re.findall(r"^(?:(\S.*), )?(\d+) of 120 molecules$", said, flags=re.MULTILINE)
@@ -224,8 +226,8 @@ def test_command_prints_and_writes_the_tables(tmp_path, capsys, monkeypatch):
     ]
     assert said.count("(chance)") == len(headings)
     assert {path.name for path in tmp_path.iterdir()} == {
-        "controls_simulated.csv",
-        "controls_simulated_layout.csv",
+        "controls_simulated-profiles.csv",
+        "controls_simulated-profiles_layout.csv",
     }
 
 

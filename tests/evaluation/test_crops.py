@@ -8,6 +8,7 @@ import pytest
 
 from cloome_sk import CloomeEmbedder
 from cloome_sk.datasets.bbbc021_crops import load_bbbc021_crops
+from cloome_sk.evaluation import __main__ as command
 from cloome_sk.evaluation import crops as study_module
 from cloome_sk.evaluation.crops import (
     ALONE,
@@ -252,3 +253,23 @@ def test_real_crops(data_home):
     # Disrupted actin, and cells arrested in mitosis, are told apart by the eye.
     assert found[INTENSITY] > 1 / 3
     assert np.isfinite(study.probabilities[UNTRAINED]).all()
+
+
+def test_the_command_prints_the_report_of_its_study(monkeypatch, capsys):
+    asked = {}
+
+    class Study:
+        def report(self):
+            return "the report"
+
+    def study(table, **options):
+        asked.update(options, table=table)
+        return Study()
+
+    monkeypatch.setattr(command, "load_bbbc021_crops", lambda data_home: f"crops of {data_home}")
+    monkeypatch.setattr(command, "study_crops", study)
+    command.main(["bbbc021-crops", "--folds", "all", "--seed", "3", "--data-home", "there"])
+    assert "the report" in capsys.readouterr().out
+    assert (asked["folds"], asked["random_state"], asked["table"]) == ("all", 3, "crops of there")
+    command.main(["bbbc021-crops", "--folds", "4"])
+    assert asked["folds"] == 4
