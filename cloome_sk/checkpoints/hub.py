@@ -65,14 +65,14 @@ def from_pretrained(
     ValueError
         If `revision` is empty or `sha256` is no SHA-256.
 
+    See Also
+    --------
+    read_checkpoint : Read the file.
+
     Notes
     -----
     The licence of a code repository says nothing of weights that lie elsewhere; a line on standard
     error says so once for each repository.
-
-    See Also
-    --------
-    read_checkpoint : Read the file.
 
     Examples
     --------

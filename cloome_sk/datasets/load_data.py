@@ -41,7 +41,7 @@ def read_load_data(
     Parameters
     ----------
     source : path-like or DataFrame
-        csv, tsv or txt, also with ``.gz``, or parquet (needs pyarrow); or the table itself.
+        A csv, tsv or txt file, also with ``.gz``, or parquet (needs pyarrow); or the table itself.
     root : path-like, optional
         The local folder that holds the images, where the table names other places. Of each folder
         in the table, the longest tail that is a folder below `root` is taken: with

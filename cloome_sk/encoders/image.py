@@ -150,8 +150,6 @@ class ImageEncoder(Encoder):
     >>> encoder = ImageEncoder(size=16).fit(X)
     >>> encoder.channels_, encoder.site_shape_
     (('DNA', 'Mito'), (2, 16, 20))
-    >>> encoder.inputs(X).values[0:2].dtype
-    dtype('uint8')
     """
 
     plate_limits_: dict[Hashable, np.ndarray]

@@ -145,6 +145,7 @@ class Augmentation(nn.Module):
         Returns
         -------
         Tensor, shape (n, n_channels, H, W)
+            The images, changed.
         """
         if not self.training or self.jitter == (0.0, 0.0):
             return values
@@ -207,6 +208,7 @@ def image_size(size: int | tuple[int, int] | None, purpose: str) -> tuple[int, i
     Returns
     -------
     (int, int) or None
+        Height and width.
 
     Raises
     ------

@@ -199,6 +199,7 @@ class ImageNetResNet(nn.Module):
         Returns
         -------
         Tensor, shape (n, n_components), or (n, n_features) without a head
+            The embeddings.
 
         Raises
         ------

@@ -115,6 +115,7 @@ class ImageNetwork(nn.Module):
         Returns
         -------
         Tensor of float32, shape (n, n_components)
+            The embeddings.
 
         Raises
         ------

@@ -160,6 +160,7 @@ class ResNet(nn.Module):
         Returns
         -------
         Tensor, shape (n, n_components)
+            The embeddings.
 
         Raises
         ------

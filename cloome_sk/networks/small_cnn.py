@@ -70,6 +70,7 @@ class SmallCNN(nn.Module):
         Returns
         -------
         Tensor, shape (n, n_components)
+            The embeddings.
 
         Raises
         ------

@@ -241,7 +241,7 @@ def test_odd_sites_at_the_beginning_do_not_set_the_shape(tmp_path: Path) -> None
 
 def test_unreadable_sites_at_the_beginning_do_not_hide_the_shape(tmp_path: Path) -> None:
     table = files(tmp_path, 40)
-    odd = table.assign(Image_DNA=table["Image_DNA"].where(table.index == 31, "absent.tif"))
+    odd = table.assign(Image_DNA=table["Image_DNA"].where(table.index == 30, "absent.tif"))
     with pytest.warns(UserWarning, match="39 of 40"):
         encoder = quick(on_error="skip").fit(odd)
     assert encoder.site_shape_ == (2, *SHAPE)

@@ -18,6 +18,7 @@ from cloome_sk import CloomeEmbedder
 from cloome_sk.encoders import BagEncoder, ImageEncoder, MoleculeEncoder
 from cloome_sk.encoders._image_statistics import evenly
 from cloome_sk.imaging import read_image
+from cloome_sk.preprocessing import find_controls
 
 SHAPE = (6, 8)
 SMILES = ["CCO", "CCN", "CCC", "c1ccccc1"]
@@ -303,7 +304,9 @@ def test_controls_of_the_embedder_reach_the_images(bagged: bool, own: bool) -> N
 def test_the_table_of_plates_has_its_own_controls() -> None:
     table = marked([10, 20, 40, 80], Metadata_control_type=["negcon", None, None, None])
     known = marked([500, 600], Metadata_control_type=[None, "negcon"])
-    encoder = means(plate_table=known).fit(table)
+    assert mean_of(means(plate_table=known).fit(table)) == 600
+    encoder = means(plate_table=known)
+    encoder.fit_inputs(table, np.arange(4), controls=find_controls(table))
     assert mean_of(encoder) == 600
 
 
