@@ -164,14 +164,18 @@ def bad_values(table: pd.DataFrame, folder: Path) -> dict[str, Any]:
     return {"preprocess": not_finite, "scaling": "percentile"}
 
 
-def bad_cell(table: pd.DataFrame, folder: Path) -> dict[str, Any]:
-    table["Image_ER"] = table["Image_ER"].astype(object)
-    table.at[3, "Image_ER"] = None
-    table.at[3, "Image_DNA"] = "  "
+def blank_cell(table: pd.DataFrame, folder: Path) -> dict[str, Any]:
+    table.loc[3, "Image_ER"] = "  "
     return {}
 
 
-BAD = [bad_order, bad_illumination, bad_values, bad_cell]
+def no_cell(table: pd.DataFrame, folder: Path) -> dict[str, Any]:
+    table["Image_ER"] = table["Image_ER"].astype(object)
+    table.at[3, "Image_ER"] = None
+    return {}
+
+
+BAD = [bad_order, bad_illumination, bad_values, blank_cell, no_cell]
 
 
 @pytest.mark.parametrize("cache", ["memory", "folder", None])

@@ -102,8 +102,13 @@ def test_each_row_has_the_limits_of_its_plate_and_channel() -> None:
     encoder = ImageEncoder(scaling="plate").fit(table)
     np.testing.assert_array_equal(by_row(encoder.inputs(table)), literal(table))
     subset = np.array([9, 2, 11, 0, 5])
-    inputs = ImageEncoder(scaling="plate").fit_inputs(table, subset)
-    np.testing.assert_array_equal(by_row(inputs), literal(table)[subset])
+    both = ImageEncoder(scaling="plate", normalization="plate")
+    got, mean, _ = by_row(both.fit_inputs(table, subset))
+    np.testing.assert_array_equal(got, literal(table)[subset])
+    plates_of_rows = table["Metadata_Plate"][subset]
+    assert plates_of_rows.nunique() == 3
+    learned = [both.plate_statistics_[plate][:, 0] for plate in plates_of_rows]
+    np.testing.assert_allclose(mean, learned, rtol=1e-6)
 
 
 @pytest.mark.parametrize("n_jobs", [None, 2], ids=["here", "two"])

@@ -53,6 +53,14 @@ def test_channels_of_several_depths_are_no_array() -> None:
     assert Preparation("cloome")(sources, 0).dtype == np.uint8
 
 
+def test_values_that_cannot_be_scaled_are_an_error_of_the_image(tmp_path: Path) -> None:
+    path = tmp_path / "site.tif"
+    tifffile.imwrite(path, pictures(1)[0])
+    lost = Preparation("percentile", preprocess=partial(np.multiply, np.nan))
+    with pytest.raises(ImageError, match=r"site\.tif.*DNA: 54 of 54 pixels.*NaN"):
+        lost(channels([str(path)]), 0)
+
+
 @pytest.mark.parametrize("way", ["shape", "depth"])
 def test_a_site_that_differs_from_the_others_is_refused(way: str) -> None:
     image = pictures(1)[0]
@@ -89,11 +97,6 @@ KEYS: dict[str, Callable[[], tuple[SiteSources, SiteSources]]] = {
     "channels": lambda: tuple(  # type: ignore[dict-item,return-value]
         channels([np.stack(pictures(2))], stacked=True, order=("DNA", "ER"), channels=(name,))
         for name in ("DNA", "ER")
-    ),
-    # Two images, or one image and the function that divides it: the same files.
-    "corrected or not": lambda: (
-        channels([pictures(1)[0]], [pictures(2)[1]]),
-        channels([pictures(1)[0]], illumination=(objects([pictures(2)[1]]),)),
     ),
 }
 

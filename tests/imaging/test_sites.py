@@ -232,6 +232,17 @@ def test_a_failure_after_the_visit_names_its_row(screen: Any) -> None:
         sites[np.array([0, 1])]
 
 
+def test_what_cannot_be_read_is_not_tried_again(screen: Any, reads: Counter[str]) -> None:
+    sources, _ = screen
+    Path(sources.images[0][4]).write_bytes(b"no image")
+    sites = sites_of(sources, on_error="skip")
+    sites.visit(lambda n_done: None)
+    assert set(sites.failed) == {4}
+    reads.clear()
+    assert not sites[3:6][1].any()
+    assert set(reads) == {"03.tif", "05.tif"}
+
+
 def test_the_limits_of_each_channel_are_its_own() -> None:
     image = np.random.default_rng(5).integers(0, 1000, (2, *SHAPE)).astype(np.uint16)
     limits = np.array([[[0.0, 100.0], [500.0, 1000.0]]])
