@@ -102,13 +102,12 @@ def test_each_row_has_the_limits_of_its_plate_and_channel() -> None:
     encoder = ImageEncoder(scaling="plate").fit(table)
     np.testing.assert_array_equal(by_row(encoder.inputs(table)), literal(table))
     subset = np.array([9, 2, 11, 0, 5])
-    both = ImageEncoder(scaling="plate", normalization="plate")
-    got, mean, _ = by_row(both.fit_inputs(table, subset))
-    np.testing.assert_array_equal(got, literal(table)[subset])
-    plates_of_rows = table["Metadata_Plate"][subset]
-    assert plates_of_rows.nunique() == 3
-    learned = [both.plate_statistics_[plate][:, 0] for plate in plates_of_rows]
-    np.testing.assert_allclose(mean, learned, rtol=1e-6)
+    inputs = ImageEncoder(scaling="plate").fit_inputs(table, subset)
+    np.testing.assert_array_equal(by_row(inputs), literal(table)[subset])
+    _, mean, _ = by_row(means().fit_inputs(table, subset))
+    controls = table[table["Metadata_role"] == "negcon"].set_index("Metadata_Plate")["Image_DNA"]
+    of_plates = [controls[plate].mean() for plate in table["Metadata_Plate"][subset]]
+    np.testing.assert_allclose(mean[:, 0], of_plates, rtol=1e-6)
 
 
 @pytest.mark.parametrize("n_jobs", [None, 2], ids=["here", "two"])
@@ -259,13 +258,11 @@ def test_further_plates_have_controls_by_the_rule_of_fit() -> None:
 def test_further_plates_are_added_to_those_known() -> None:
     table = plates(2)
     encoder = ImageEncoder(scaling="plate", normalization="plate").fit(table)
-    limits, statistics = dict(encoder.plate_limits_), dict(encoder.plate_statistics_)
+    earlier = [dict(encoder.plate_limits_), dict(encoder.plate_statistics_)]
     new = table[table["Metadata_Plate"] == "P1"].assign(Metadata_Plate="P7")
     encoder.fit_plates(new)
-    for known, before in (
-        (encoder.plate_limits_, limits),
-        (encoder.plate_statistics_, statistics),
-    ):
+    now = [encoder.plate_limits_, encoder.plate_statistics_]
+    for known, before in zip(now, earlier, strict=True):
         assert set(known) == {"P0", "P1", "P7"}
         np.testing.assert_array_equal(known["P0"], before["P0"])
         np.testing.assert_array_equal(known["P7"], before["P1"])

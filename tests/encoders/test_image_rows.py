@@ -195,9 +195,10 @@ def test_columns_of_one_name_are_refused_at_transform() -> None:
         fitted.inputs(other)
 
 
-def test_missing_labels_of_rows_do_not_hide_the_message() -> None:
+@pytest.mark.parametrize("empty", [None, "", "  "], ids=["None", "no text", "blanks"])
+def test_missing_labels_of_rows_do_not_hide_the_message(empty: str | None) -> None:
     table = site_table()
-    table.loc[1, "Image_ER"] = None
+    table.loc[1, "Image_ER"] = empty
     table.index = pd.Index([pd.NA, pd.NA, None, np.nan], dtype=object)
     with pytest.raises(ValueError, match=r"row 1 \(index <NA>\): column 'Image_ER' is empty"):
         raw().fit(table)
