@@ -82,14 +82,13 @@ def choose_columns(
     rows: np.ndarray | None = None,
 ) -> ImageColumns:
     """Find image columns and channels, as the parameters of the encoder ask for."""
-    if rows is not None:
-        table = table.iloc[rows]
-    if not len(table):
+    rows = np.arange(len(table)) if rows is None else rows
+    if not len(rows):
         raise ValueError(f"{PURPOSE}: the table has no rows.")
     wanted = None if channels is None else Channels(channels)
     given = _given(table, columns)
     if isinstance(given, str):
-        return _stack(table, given, wanted)
+        return _stack(table, rows, given, wanted)
     named = by_channel(table, given) if not isinstance(given, Mapping) else _renamed(given)
     if wanted is not None:
         wanted.positions_in(named, purpose=PURPOSE)
@@ -162,19 +161,24 @@ def _renamed(given: Mapping[str, Hashable]) -> dict[str, Hashable]:
     return dict(zip(Channels(given).names, given.values(), strict=True))
 
 
-def _stack(table: pd.DataFrame, name: str, wanted: Channels | None) -> ImageColumns:
-    if ORDER in table.columns and table[ORDER].notna().any():
-        stated = [order for order in stated_orders(table) if order is not None]
+def _stack(
+    table: pd.DataFrame, rows: np.ndarray, name: str, wanted: Channels | None
+) -> ImageColumns:
+    rows = rows[table[name].notna().to_numpy(dtype=bool)[rows]]
+    stated: list[tuple[str, ...]] = []
+    if ORDER in table.columns:
+        stated = [order for order in stated_orders(table, rows) if order is not None]
+    if stated:
         chosen = wanted.names if wanted is not None else _usual_order(stated[0])
         for order in set(stated):
             Channels(chosen).positions_in(order, purpose=f"{PURPOSE}, column {ORDER}")
         return ImageColumns(chosen, (name,), True)
     if wanted is not None:
         return ImageColumns(wanted.names, (name,), True, wanted.names)
-    for cell in table[name].tolist()[:PROBED]:
-        order = _in_file(cell)
-        if order is not None:
-            return ImageColumns(_usual_order(Channels(order).names), (name,), True)
+    for cell in table[name].iloc[rows[:PROBED]].tolist():
+        own = _in_file(cell)
+        if own is not None:
+            return ImageColumns(_usual_order(Channels(own).names), (name,), True)
     raise ValueError(
         f"{PURPOSE}: nothing says which channel is which in the stacks of column {name!r}. Add a "
         f"column {ORDER} such as 'DNA{SEPARATOR}ER{SEPARATOR}RNA', or name the channels in the "
@@ -192,15 +196,15 @@ def _in_file(cell: Any) -> tuple[str, ...] | None:
         return None  # another may say it, and reading this one will tell what is wrong with it
 
 
-def stated_orders(table: pd.DataFrame) -> np.ndarray:
-    """Canonical channels of the stack of each row, by the column that says them; else None."""
-    codes, distinct = pd.factorize(table[ORDER])
+def stated_orders(table: pd.DataFrame, rows: np.ndarray) -> np.ndarray:
+    """Canonical channels of the stacks of some rows, by the column that says them; else None."""
+    codes, distinct = pd.factorize(table[ORDER].iloc[rows])
     orders = np.empty(len(distinct) + 1, dtype=object)
     for place, text in enumerate(distinct):
         try:
             orders[place] = Channels(str(text).split(SEPARATOR)).names
         except ValueError as error:
-            row = int(np.argmax(codes == place))
+            row = int(rows[np.argmax(codes == place)])
             raise ValueError(
                 f"{PURPOSE}: {row_name(table, row)}, column {ORDER}: {str(text)!r} does not name "
                 f"the channels of a stack, such as 'DNA{SEPARATOR}ER': {error}"

@@ -48,16 +48,22 @@ def _try_out(encoder: Any) -> None:
         )
 
 
-def image_network(encoder: Any, n_components: int) -> nn.Module:
-    """Build the network of a fitted encoder, with fresh weights."""
-    from cloome_sk.networks import Augmentation, ImageNetwork, ResNet, SmallCNN
+def _backbone(encoder: Any) -> Callable[..., nn.Module]:
+    from cloome_sk.networks import ResNet, SmallCNN
 
     known: dict[str, Callable[..., nn.Module]] = {
         "small": SmallCNN,
         "resnet18": partial(ResNet, depth=18),
         "resnet50": partial(ResNet, depth=50),
     }
-    backbone = known[encoder.network] if isinstance(encoder.network, str) else encoder.network
+    return known[encoder.network] if isinstance(encoder.network, str) else encoder.network
+
+
+def image_network(encoder: Any, n_components: int) -> nn.Module:
+    """Build the network of a fitted encoder, with fresh weights."""
+    from cloome_sk.networks import Augmentation, ImageNetwork
+
+    backbone = _backbone(encoder)
     augmentation = None
     if encoder.augmentation is not None:
         given = encoder.augmentation

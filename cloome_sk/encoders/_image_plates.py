@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -14,8 +14,8 @@ from cloome_sk._tables import match_column, row_name, shown
 from cloome_sk.encoders._image_checks import PURPOSE
 from cloome_sk.encoders._image_rows import warn_skipped
 from cloome_sk.encoders._image_statistics import channel_statistics, evenly, usable_sites
-from cloome_sk.imaging import pixel_limits
-from cloome_sk.imaging.sources import stacked_planes
+from cloome_sk.imaging import ImageError, pixel_limits
+from cloome_sk.imaging.sources import SiteSources, place_of, stacked_planes
 from cloome_sk.preprocessing.controls import ControlRows, find_controls
 
 if TYPE_CHECKING:
@@ -51,8 +51,10 @@ def learn_plates(
     for plate, rows in bar:
         if encoder.scaling == "plate":
             found = encoder._rows(X, rows, limited=False)
-            read = partial(stacked_planes, preprocess=encoder.preprocess)
-            images = list(found.each(X, read, encoder.on_error))
+            read = partial(_finite_planes, preprocess=encoder.preprocess)
+            failed: dict[int, str] = {}
+            images = list(found.each(X, read, encoder.on_error, failed))
+            warn_skipped(X, {**found.empty, **failed}, f"no controls of plate {plate!r}")
             _check_any(plate, len(images), len(rows))
             limits[plate] = pixel_limits(images)
             encoder.plate_limits_ = limits
@@ -66,6 +68,16 @@ def learn_plates(
             mean, std = channel_statistics(sites, usable)
             statistics[plate] = np.stack([mean, std], axis=1)
     encoder.plate_statistics_ = statistics
+
+
+def _finite_planes(sources: SiteSources, site: int, preprocess: Any) -> np.ndarray:
+    planes = stacked_planes(sources, site, preprocess)
+    if not np.isfinite(planes).all():
+        raise ImageError(
+            place_of(sources.files(site)[0]),
+            f"{int((~np.isfinite(planes)).sum())} of its {planes.size} pixels are NaN or infinite",
+        )
+    return planes
 
 
 def _check_any(plate: Hashable, n_read: int, n_rows: int) -> None:

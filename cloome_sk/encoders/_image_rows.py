@@ -64,9 +64,13 @@ class SiteRows:
         return dict(sorted({**self.empty, **lost}.items()))
 
     def each(
-        self, table: pd.DataFrame, read: Callable[[SiteSources, int], Any], on_error: str
+        self,
+        table: pd.DataFrame,
+        read: Callable[[SiteSources, int], Any],
+        on_error: str,
+        failed: dict[int, str] | None = None,
     ) -> Iterator[Any]:
-        """Read the sites one by one, in the order of the table."""
+        """Read the sites one by one, in the order of the table, and note which rows failed."""
         for site in range(len(self.sources)):
             try:
                 yield read(self.sources, site)
@@ -74,6 +78,8 @@ class SiteRows:
                 if on_error == "raise":
                     row = row_name(table, int(self.sources.rows[site]))
                     raise ImageError(error.path, f"{error.reason} ({row})") from error
+                if failed is not None:
+                    failed[int(self.sources.rows[site])] = str(error)
 
 
 def illumination_columns(table: pd.DataFrame, channels: tuple[str, ...]) -> list[Hashable]:
@@ -125,11 +131,12 @@ def site_rows(
     cells = [_cells(table, name, rows) for name in names]
     empty = _empty_cells(rows, names, cells)
     keys = [] if plates is None else [plates]
+    filled = np.array([row not in empty for row in rows.tolist()], dtype=bool)
     orders = None
     if columns.stacked and ORDER in table.columns:
-        orders = stated_orders(table.iloc[rows])
+        orders = np.full(len(rows), None, dtype=object)
+        orders[filled] = stated_orders(table, rows[filled])
         keys.append(orders)
-    filled = np.array([row not in empty for row in rows.tolist()], dtype=bool)
     first, codes = _distinct([column[filled] for column in (*cells, *keys)])
     index = np.full(len(rows), -1, dtype=np.intp)
     index[filled] = codes

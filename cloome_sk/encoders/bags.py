@@ -178,10 +178,11 @@ class BagEncoder(Encoder):
                 f"ProfileEncoder() or ImageEncoder(), got {type(self.encoder).__name__}."
             )
         codes = self.bag_codes(X, rows)  # before images are read, which takes long
-        self.encoder_ = clone(self.encoder)
-        inner = self.encoder_.fit_inputs(X, rows, verbose, controls)
-        self.column_names_ = self.encoder_.column_names_
-        self.column_positions_ = self.encoder_.column_positions_
+        encoder = clone(self.encoder)
+        inner = encoder.fit_inputs(X, rows, verbose, controls)
+        self.encoder_ = encoder
+        self.column_names_ = encoder.column_names_
+        self.column_positions_ = encoder.column_positions_
         return Inputs(*bagged(inner, codes))
 
     @property

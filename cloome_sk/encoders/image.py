@@ -142,14 +142,12 @@ class ImageEncoder(Encoder):
 
     Examples
     --------
-    >>> import numpy as np
-    >>> import pandas as pd
+    >>> import numpy as np, pandas as pd
     >>> from cloome_sk.encoders import ImageEncoder
     >>> sites = list(np.random.default_rng(0).integers(200, 4000, (6, 32, 40)).astype(np.uint16))
     >>> X = pd.DataFrame({"Image_Hoechst": sites[:3], "Image_Mito": sites[3:]})
-    >>> encoder = ImageEncoder(size=16).fit(X)
-    >>> encoder.channels_, encoder.site_shape_
-    (('DNA', 'Mito'), (2, 16, 20))
+    >>> ImageEncoder(size=16).fit(X).site_shape_
+    (2, 16, 20)
     """
 
     plate_limits_: dict[Hashable, np.ndarray]
@@ -281,7 +279,11 @@ class ImageEncoder(Encoder):
             )
             self.mean_ = self.std_ = None
             found = self._rows(table, rows, limited=False)
-            self.site_shape_, self.site_dtype_ = self._usual_shape(table, found)
+            usual = self._usual_shape(table, found)
+            if usual is None:
+                what = f"none of the images of {len(rows)} row(s) can be read"
+                raise ValueError(f"{PURPOSE}: {what}.")
+            self.site_shape_, self.site_dtype_ = usual
             check_network(self)
             learn_known_plates(self, table, controls, verbose)
             if self.scaling == "plate":
@@ -352,11 +354,11 @@ class ImageEncoder(Encoder):
         table = check_table(X)
         rows = np.arange(len(table))
         found = self._rows(table, rows)
-        shape = None
+        usual = None
         if self.crop is not None and self.evaluation != "full":
             # Crops are of one size whatever that of the field.
-            shape, _ = self._usual_shape(table, self._rows(table, rows, limited=False))
-        sites = self._sites(table, found, shape=shape)
+            usual = self._usual_shape(table, self._rows(table, rows, limited=False))
+        sites = self._sites(table, found, shape=usual[0] if usual else None)
 
         def report() -> None:
             warn_skipped(table, found.problems(rows, sites.failed), "embedded as NaN")
@@ -392,10 +394,8 @@ class ImageEncoder(Encoder):
 
     def _usual_shape(
         self, table: pd.DataFrame, found: SiteRows
-    ) -> tuple[tuple[int, ...], np.dtype]:
-        prepare = Preparation("none", self._size, self.preprocess)
-        shape, depth = usual_shape(table, found, prepare, self.on_error)
-        return shape, depth if self.scaling == "none" else np.dtype(np.uint8)
+    ) -> tuple[tuple[int, ...], np.dtype] | None:
+        return usual_shape(table, found, self._preparation, self.on_error)
 
     @property
     def custom(self) -> bool:  # type: ignore[override]
@@ -403,10 +403,10 @@ class ImageEncoder(Encoder):
         return not isinstance(self.network, str)
 
     @property
-    def _size(self) -> int | tuple[int, int] | None:
-        if isinstance(self.size, (tuple, list)):
-            return int(self.size[0]), int(self.size[1])
-        return self.size
+    def _preparation(self) -> Preparation:
+        pair = isinstance(self.size, (tuple, list))
+        size = (int(self.size[0]), int(self.size[1])) if pair else self.size  # type: ignore[index]
+        return Preparation(self.scaling, size, self.preprocess)
 
     def _sites(
         self,
@@ -415,7 +415,7 @@ class ImageEncoder(Encoder):
         extras: bool = True,
         shape: tuple[int, ...] | None = None,
     ) -> Sites:
-        prepare = Preparation(self.scaling, self._size, self.preprocess)
+        prepare = self._preparation
         along: tuple[np.ndarray, ...] = ()
         if extras and self.normalization == "plate":
             numbers = of_each_plate(

@@ -96,48 +96,63 @@ def identity(function: Any) -> bytes:
 
     The code it calls by name, and the globals it reads, are not looked at.
     """
-    if isinstance(function, partial):
-        given = (function.args, function.keywords)
-        return identity(function.func) + _held(given, function)
-    if isinstance(function, MethodType):
-        return identity(function.__func__) + _held(function.__self__, function)
-    if isinstance(function, FunctionType):
-        cells = [cell.cell_contents for cell in function.__closure__ or ()]
-        held = (function.__defaults__, function.__kwdefaults__, cells)
-        return _code(function.__code__) + _held(held, function)
-    return _held(function, function)
+    return _held(function, function, set())
 
 
-def _held(value: Any, function: Any) -> bytes:
+def _held(value: Any, function: Any, seen: set[int]) -> bytes:
     """What a value is, by its content; functions by their code, objects by that of their class."""
-    if isinstance(value, (FunctionType, MethodType, partial)):
-        return identity(value)
-    if isinstance(value, (tuple, list)):
-        return b"[" + b",".join(_held(item, function) for item in value) + b"]"
+    if id(value) in seen:
+        return b"again"
+    if isinstance(value, (tuple, list, dict, set, frozenset)):
+        return _of_items(value, function, seen)
+    inner: Any = None
+    if isinstance(value, partial):
+        inner = (value.func, value.args, value.keywords)
+    elif isinstance(value, MethodType):
+        inner = (value.__func__, value.__self__)
+    elif isinstance(value, (staticmethod, classmethod)):
+        inner = (value.__func__,)
+    elif isinstance(value, property):
+        inner = (value.fget,)
+    elif isinstance(value, FunctionType):
+        cells = [cell.cell_contents for cell in value.__closure__ or ()]
+        inner = (value.__defaults__, value.__kwdefaults__, cells)
+    if inner is not None:
+        code = _code(value.__code__) if isinstance(value, FunctionType) else b""
+        return code + _held(inner, function, seen | {id(value)})
+    classes = [one for one in type(value).__mro__ if one.__module__ != "builtins"]
+    inside = getattr(value, "__dict__", None)
+    if not classes or not isinstance(inside, dict):
+        return _pickled(value, function)
+    parts = [_held(inside, function, seen | {id(value)})]
+    for one in classes:
+        parts.append(one.__qualname__.encode())
+        parts += [
+            name.encode() + _held(member, function, seen | {id(value)})
+            for name, member in sorted(vars(one).items())
+            if name == "__call__" or not name.startswith("__")
+        ]
+    return b"|".join(parts)
+
+
+def _of_items(value: Any, function: Any, seen: set[int]) -> bytes:
     if isinstance(value, dict):
-        items = sorted(value.items(), key=lambda item: repr(item[0]))
-        return _held([item for pair in items for item in pair], function)
+        value = [item for pair in sorted(value.items(), key=repr) for item in pair]
+    seen = seen | {id(value)}
+    items = [_held(item, function, seen) for item in value]
+    if isinstance(value, (set, frozenset)):
+        items.sort()
+    return b"[" + b",".join(items) + b"]"
+
+
+def _pickled(value: Any, function: Any) -> bytes:
     try:
-        content = pickle.dumps(value)
+        return pickle.dumps(value)
     except Exception as error:
         raise TypeError(
             f"preprocess={function!r} holds what cannot be pickled ({error}), so a cache cannot "
             "tell when it changes: make it a function of a module, or set cache=None."
         ) from error
-    return content + b"".join(_class(one) for one in type(value).__mro__)
-
-
-def _class(one: type) -> bytes:
-    """Methods and plain attributes of a class written in Python."""
-    if one.__module__ == "builtins":
-        return b""
-    parts = [one.__qualname__.encode()]
-    for name, value in sorted(vars(one).items()):
-        if isinstance(value, FunctionType):
-            parts.append(_code(value.__code__))
-        elif isinstance(value, (str, bytes, int, float, tuple, type(None))) and name[:2] != "__":
-            parts.append(f"{name}={value!r}".encode())
-    return b"|".join(parts)
 
 
 def _code(code: CodeType) -> bytes:
@@ -220,8 +235,11 @@ class Task:
         key = self.cache.key(sources.files(site), of_site)
         if self.cache.has(key):
             return key
-        pixels = self.pixels(sources, site)
-        # Files that were replaced while they were read have another content now.
-        if self.cache.key(sources.files(site), of_site) == key:
-            self.cache.store(key, pixels)
+        self.keep(sources, site, key, self.pixels(sources, site))
         return key
+
+    def keep(self, sources: SiteSources, site: int, key: str, pixels: np.ndarray) -> None:
+        """Store a site, unless its files were replaced since the key was made."""
+        assert self.cache is not None  # asked for only with a cache
+        if self.cache.key(sources.files(site), sources.settings(site)) == key:
+            self.cache.store(key, pixels)

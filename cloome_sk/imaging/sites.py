@@ -157,7 +157,7 @@ class Sites:
                 for pixels in self._done(sites[place : place + 1], self._task.pixels):
                     if pixels is not None:
                         out[place] = pixels
-                        self.cache.store(self._keys[site], pixels)
+                        self._task.keep(self.sources, site, self._keys[site], pixels)
         return out
 
     def _find(self, sites: np.ndarray) -> None:

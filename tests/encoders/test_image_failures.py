@@ -18,7 +18,7 @@ from sklearn.exceptions import NotFittedError
 from torch import nn
 
 from cloome_sk import CloomeEmbedder
-from cloome_sk.encoders import ImageEncoder, MoleculeEncoder
+from cloome_sk.encoders import BagEncoder, ImageEncoder, MoleculeEncoder
 from cloome_sk.imaging import ImageError, read_image
 
 SHAPE = (6, 8)
@@ -394,3 +394,28 @@ def test_nothing_is_prepared_before_fit(tmp_path: Path) -> None:
 def test_sizes_that_are_none_are_refused(tmp_path: Path, name: str, value: Any) -> None:
     with pytest.raises(ValueError, match=name):
         quick(**{name: value}).fit(files(tmp_path))
+
+
+@pytest.mark.parametrize("every", [False, True])
+def test_channels_of_two_depths_are_scaled(tmp_path, every):
+    table = files(tmp_path)
+    for path in table["Image_ER"] if every else table["Image_ER"][:1]:
+        tifffile.imwrite(path, np.ones(SHAPE, dtype=np.uint8))
+    assert quick(scaling="cloome").fit(table).site_dtype_ == np.uint8
+
+
+@pytest.mark.parametrize("evaluation", ["center", "tiles"])
+def test_nothing_readable_is_nan(tmp_path, evaluation):
+    table = files(tmp_path)
+    model = embedder(quick(crop=4, evaluation=evaluation, on_error="skip")).fit(table)
+    with pytest.warns(UserWarning, match="8 of 8"):
+        embedded = model.transform(table.assign(Image_DNA="absent.tif"))
+    assert np.isnan(embedded).all()
+
+
+def test_failed_refit_of_bags_leaves_the_old_fit(tmp_path):
+    table = files(tmp_path)
+    bags = BagEncoder(quick(), group_by="smiles").fit(table)
+    with pytest.raises(ValueError, match=r"absent\.tif"):
+        bags.fit(table.assign(Image_ER="absent.tif"))
+    assert len(bags.inputs(table).values) == 4

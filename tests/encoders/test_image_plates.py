@@ -397,3 +397,26 @@ def test_controls_are_never_among_the_skipped() -> None:
         model.fit(table)
     assert model.skipped_rows_.tolist() == [lost]
     assert model.n_pairs_ == 7
+
+
+@pytest.mark.parametrize("lack", ["file", "cell"])
+def test_controls_left_out_of_limits_are_told(lack):
+    table = marked([10, 20, 40, 80, 160], Metadata_role=["negcon"] * 3 + [None] * 2)
+    table["Image_DNA"] = table["Image_DNA"].where(
+        table.index != 1, "absent.tif" if lack == "file" else None
+    )
+    with pytest.warns(UserWarning, match=r"plate 'P1': row 1: "):
+        encoder = ImageEncoder(scaling="plate", on_error="skip").fit(table, np.array([3, 4]))
+    assert encoder.plate_limits_["P1"][0].tolist() == [10, 40]
+
+
+def not_finite(image: np.ndarray) -> np.ndarray:
+    return np.where(image == 17, np.nan, image).astype(np.float32)
+
+
+def test_nan_in_a_control_does_not_stop_a_fit_that_skips():
+    table = marked([10, 17, 40, 80, 160], Metadata_role=["negcon"] * 3 + [None] * 2)
+    with pytest.warns(UserWarning, match=r"plate 'P1': row 1: "):
+        ImageEncoder(scaling="plate", on_error="skip", preprocess=not_finite).fit(
+            table, np.array([3, 4])
+        )

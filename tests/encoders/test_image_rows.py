@@ -378,3 +378,23 @@ def test_free_memory_is_that_of_the_container_if_less(
     _image_checks.check_memory(int(0.8 * free))
     with pytest.raises(MemoryError, match="cache=folder, or shrink them"):
         _image_checks.check_memory(int(0.8 * free) + 1)
+
+
+def test_empty_table_of_tiles():
+    table = site_table()
+    inputs = raw(crop=4, evaluation="tiles").fit(table).inputs(table.iloc[:0])
+    assert len(inputs) == 0
+
+
+def test_malformed_order_beside_an_empty_image():
+    table = stack_table(["DNA|ER", "ER|DNA", "DNA||ER", "DNA|ER"])
+    table.loc[2, "Image"] = None
+    with pytest.warns(UserWarning, match="row 2: column 'Image' is empty"):
+        inputs = raw(on_error="skip").fit_inputs(table, np.arange(4))
+    assert inputs.index.tolist() == [0, 1, -1, 2]
+
+
+def test_malformed_order_names_the_row_of_the_table():
+    table = stack_table(["DNA|ER", "ER|DNA", "DNA|ER", "DNA||ER", "DNA|ER"])
+    with pytest.raises(ValueError, match=r"row 3, column Metadata_Channels: 'DNA\|\|ER'"):
+        raw().fit(table, np.array([4, 3, 0]))  # says "row 1 (index 3)"

@@ -16,6 +16,7 @@ import tifffile
 
 from cloome_sk.imaging import ImageError, SiteCache, read_image
 from cloome_sk.imaging.preparation import Preparation, Task, identity, target_shape
+from cloome_sk.imaging.sites import Sites
 from cloome_sk.imaging.sources import SiteSources
 
 SHAPE = (6, 9)
@@ -313,3 +314,30 @@ def test_another_process_finds_the_same_callables(tmp_path: Path) -> None:
         answers.append(done.stdout.split())
     assert answers[0] == answers[1]
     assert len(set(answers[0])) == 5
+
+
+def test_refill_does_not_keep_new_pixels_under_the_key_of_the_old(tmp_path, monkeypatch):
+    old, new = pictures(2)
+    path = tmp_path / "site.tif"
+    tifffile.imwrite(path, old)
+
+    def read_late(source, **options):
+        monkeypatch.undo()
+        tifffile.imwrite(path, new)
+        return read_image(source, **options)
+
+    monkeypatch.setattr("cloome_sk.imaging.sources.read_image", read_late)
+
+    def pixels():
+        return Sites(
+            channels([str(path)]),
+            Preparation("none"),
+            shape=(1, *SHAPE),
+            dtype=np.uint16,
+            where=str,
+            cache=SiteCache(tmp_path / "cache", {}),
+        )[:]
+
+    np.testing.assert_array_equal(pixels()[0, 0], new)
+    tifffile.imwrite(path, old)
+    np.testing.assert_array_equal(pixels()[0, 0], old)  # gives new
