@@ -19,6 +19,7 @@ SUBJECTS = {
     "fit": "training, beside a torch loop written by hand",
     "embed": "transform and embed_molecules, beside the forward pass",
     "scaling": "a site read and scaled to 8 bits, beside Pillow and float64",
+    "resnet": "sites embedded by the published network, beside the authors' way",
     "sites": "an epoch of sites with and without a cache, in one process and in two",
     "molecules": "fingerprints and keys, beside RDKit",
     "objectives": "InfoNCE and InfoLOOB, beside their formulas",

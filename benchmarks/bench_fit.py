@@ -17,7 +17,7 @@ from cloome_sk import CloomeEmbedder
 from cloome_sk.encoders import MoleculeEncoder, ProfileEncoder
 from cloome_sk.molecules.keys import _key
 from cloome_sk.objectives import infonce
-from cloome_sk.training import PairDataset, TrainingPlan, train_from_scratch
+from cloome_sk.training import PairDataset, TrainingPlan, train_pairs
 
 BATCH_SIZE = 256
 DROPOUT = (0.3, 0.1)
@@ -101,7 +101,7 @@ class _Job:
         return self._loop(_by_hand.prepare(self.table))[2]
 
     def train(self) -> tuple[dict[str, np.ndarray], list[dict[str, Any]]]:
-        return train_from_scratch(
+        return train_pairs(
             partial(self.phenotype.make_network, self.n_components),
             partial(self.molecule.make_network, self.n_components),
             self.pairs,

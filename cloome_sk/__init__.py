@@ -10,16 +10,24 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cloome_sk.embedder import CloomeEmbedder
+    from cloome_sk.features import ImageFeatures
     from cloome_sk.retriever import CrossModalRetriever
     from cloome_sk.zero_shot import ZeroShotMoAClassifier
 
 __version__ = "0.1.0"
 
-__all__ = ["CloomeEmbedder", "CrossModalRetriever", "ZeroShotMoAClassifier", "__version__"]
+__all__ = [
+    "CloomeEmbedder",
+    "CrossModalRetriever",
+    "ImageFeatures",
+    "ZeroShotMoAClassifier",
+    "__version__",
+]
 
 _HOME = {
     "CloomeEmbedder": "cloome_sk.embedder",
     "CrossModalRetriever": "cloome_sk.retriever",
+    "ImageFeatures": "cloome_sk.features",
     "ZeroShotMoAClassifier": "cloome_sk.zero_shot",
 }
 

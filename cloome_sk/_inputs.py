@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-def embed_inputs(network: nn.Module, inputs: Inputs, device: str, verbose: int) -> np.ndarray:
+def embed_inputs(
+    network: nn.Module, inputs: Inputs, device: str, verbose: int, precision: str
+) -> np.ndarray:
     """Embed samples, float32 (n_samples, n_components); NaN where one has no usable input."""
     from cloome_sk.networks import embed
 
@@ -22,7 +24,7 @@ def embed_inputs(network: nn.Module, inputs: Inputs, device: str, verbose: int) 
     with tqdm(
         total=len(values), desc="Embedding", unit="site", disable=not (reads and verbose)
     ) as progress:
-        embedded = embed(network, values, device, progress.update)
+        embedded = embed(network, values, device, progress.update, precision)
     if failed := list(getattr(values, "failed", ())):
         embedded[failed] = np.nan
     if inputs.report is not None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from cloome_sk._start import check_start
+
 
 def learns_inv_tau(embedder: Any) -> bool:
     """Whether training changes the temperature; by itself, for the objective that bounds it."""
@@ -20,6 +22,7 @@ def check_together(embedder: Any) -> None:
             'learn_inv_tau=True does not go with objective="infoloob": that objective has no '
             'lower bound in the temperature. Use learn_inv_tau="auto" or False.'
         )
+    check_start(embedder)
     if hasattr(embedder.phenotype, "keys"):
         raise ValueError(
             "phenotype= takes a phenotype encoder such as ProfileEncoder, got "

@@ -10,6 +10,7 @@ from sklearn.utils import check_random_state
 
 from cloome_sk._device import resolve_device
 from cloome_sk._parameters import learns_inv_tau
+from cloome_sk._start import trainable_patterns
 
 if TYPE_CHECKING:
     from cloome_sk.training import TrainingPlan
@@ -34,4 +35,7 @@ def training_plan(embedder: Any) -> TrainingPlan:
         seed=int(rng.randint(np.iinfo(np.int32).max)),
         device=resolve_device(embedder.device),
         verbose=embedder.verbose,
+        trainable=trainable_patterns(embedder),
+        lr_factors=tuple((embedder.lr_factors or {}).items()),
+        precision=embedder.precision,
     )

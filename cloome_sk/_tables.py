@@ -8,8 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-PROFILE_PREFIXES = ("Cells_", "Cytoplasm_", "Nuclei_")
-"""The compartments after which CellProfiler names its measurements."""
+FEATURE_PREFIX = "Feature_"
+"""How the columns of `cloome_sk.ImageFeatures` begin."""
+
+PROFILE_PREFIXES = ("Cells_", "Cytoplasm_", "Nuclei_", FEATURE_PREFIX)
+"""The compartments after which CellProfiler names its measurements, and features of networks."""
 
 METADATA_PREFIX = "metadata_"
 
@@ -37,7 +40,7 @@ def metadata_columns(table: pd.DataFrame) -> list[Hashable]:
 
 
 def profile_columns(table: pd.DataFrame) -> list[Hashable]:
-    """The columns that CellProfiler's naming marks as measurements of a cell compartment."""
+    """The columns whose names mark them as measurements of CellProfiler, or `Feature_` columns."""
     return [name for name in table.columns if str(name).startswith(PROFILE_PREFIXES)]
 
 
@@ -109,8 +112,10 @@ def match_column(table: pd.DataFrame, name: str, *, purpose: str) -> Hashable:
 
 
 def _and_profiles(table: pd.DataFrame) -> str:
-    count = len(profile_columns(table))
-    return f", and {count} CellProfiler features" if count else ""
+    found = profile_columns(table)
+    frozen = any(str(name).startswith(FEATURE_PREFIX) for name in found)
+    kind = "feature columns" if frozen else "CellProfiler features"
+    return f", and {len(found)} {kind}" if found else ""
 
 
 def row_name(table: Any, row: int) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
-from functools import partial
+from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
+from os import PathLike
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,21 +14,18 @@ from sklearn.base import (
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
     _fit_context,
-    clone,
 )
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from cloome_sk._device import resolve_device
+from cloome_sk._fit import learned, taken_over, trained
 from cloome_sk._inputs import embed_inputs
-from cloome_sk._pairs import one_row_a_bag, positive_groups
 from cloome_sk._parameters import check_holders, check_together
-from cloome_sk._plan import training_plan
 from cloome_sk._refit import unchanged_on_error
+from cloome_sk._start import read_start
 from cloome_sk._stored import StoredNetwork
-from cloome_sk._validation import check_enough, fit_table, full_table, part_table
-from cloome_sk.encoders import MoleculeEncoder
-from cloome_sk.encoders.auto import auto_encoder
+from cloome_sk._validation import fit_table, full_table, part_table
 from cloome_sk.encoders.base import Encoder, Inputs
 from cloome_sk.preprocessing.controls import apply_controls, find_controls
 
@@ -58,7 +55,8 @@ class CloomeEmbedder(
     n_components : int, default=512
         Size of the embedding of one modality.
     inv_tau : float, default=14.3
-        Inverse temperature, or its start where it is learned; in [1, 100].
+        Inverse temperature, or its start where it is learned; in [1, 100]. A checkpoint brings
+        its own.
     learn_inv_tau : {"auto", True, False}, default="auto"
         Whether the inverse temperature is trained. "auto" trains it for InfoNCE. InfoLOOB has no
         lower bound in it, so True is an error there.
@@ -84,6 +82,23 @@ class CloomeEmbedder(
     controls : "auto", (column, value or values) or None, default="auto"
         Rows of negative controls, which are no training pairs. "auto" knows the habits of the
         field, such as ``negcon`` in ``Metadata_control_type``; see `controls_` for what it took.
+    checkpoint : path-like or None, default=None
+        A file of weights in the format of the authors' code
+        (`cloome_sk.checkpoints.read_checkpoint`) to use or to start from. "auto" is then
+        `ImageEncoder.published`, and the molecule side has the fingerprint of the published model;
+        a file of another fingerprint takes precomputed ones alone. Each `fit` reads it; a fitted
+        embedder, and its pickle, do without.
+    trainable : {"auto", True, False}, str or list of str, default="auto"
+        Which weights `fit` trains: all, none, or those whose name fits a pattern, such as
+        ``["molecule", "phenotype.backbone.layer4", "*.fc"]`` (the names are those of `state_`;
+        ``"molecule"`` means all under it). "auto" trains none of a checkpoint, and all without
+        one. What is not trained stays as it is, running statistics of BatchNorm included.
+    lr_factors : dict of str to float, or None, default=None
+        What `lr` is multiplied by for the weights that fit a pattern, for instance
+        ``{"phenotype.backbone": 0.1}``. The last pattern that fits counts.
+    precision : {"fp32", "bf16"}, default="fp32"
+        What the networks compute in; weights, objective and embeddings are float32. "bf16" is
+        faster where the processor or GPU has it, and tells embeddings apart less finely.
     device : str, default="auto"
         "auto" takes a CUDA device where there is one, else the CPU; or the name of a device.
     random_state : int, RandomState or None, default=None
@@ -108,8 +123,10 @@ class CloomeEmbedder(
         Positions of treated rows left out of training because their structure or image could not
         be read, where an encoder has ``on_error="skip"``.
     molecules_seen_ : ndarray of object
-        Sorted keys (`molecule_key`) of the training molecules: what may not stand in a test set
-        of unseen molecules.
+        Sorted keys (`molecule_key`) of the molecules `fit` trained on: what may not stand in a
+        test set of unseen molecules. Those that a checkpoint was trained on are not known.
+    checkpoint_sha256_ : str or None
+        SHA-256 of the checkpoint's file.
     history_ : DataFrame
         Mean objective and inverse temperature of each epoch.
     n_features_in_ : int
@@ -167,6 +184,10 @@ class CloomeEmbedder(
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "positives": [str, list, tuple],
         "controls": [StrOptions({"auto"}), tuple, None],
+        "checkpoint": [str, PathLike, None],
+        "trainable": ["boolean", str, list, tuple],
+        "lr_factors": [Mapping, None],
+        "precision": [StrOptions({"fp32", "bf16"})],
         "device": [str],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -190,6 +211,10 @@ class CloomeEmbedder(
         max_epochs: int = 70,
         positives: str | list[str] | tuple[str, ...] = "molecule",
         controls: Any = "auto",
+        checkpoint: str | PathLike[str] | None = None,
+        trainable: bool | str | Sequence[str] = "auto",
+        lr_factors: Mapping[str, float] | None = None,
+        precision: str = "fp32",
         device: str = "auto",
         random_state: Any = None,
         verbose: int = 0,
@@ -209,6 +234,10 @@ class CloomeEmbedder(
         self.max_epochs = max_epochs
         self.positives = positives
         self.controls = controls
+        self.checkpoint = checkpoint
+        self.trainable = trainable
+        self.lr_factors = lr_factors
+        self.precision = precision
         self.device = device
         self.random_state = random_state
         self.verbose = verbose
@@ -241,67 +270,47 @@ class CloomeEmbedder(
         """
         check_together(self)
         with unchanged_on_error(self):
-            self._fit(fit_table(self, X))
+            self.__dict__.update(learned(self, fit_table(self, X)))
+            self.__dict__.pop("_network", None)
+            self._ready_network()
         return self
 
-    def _fit(self, X: Any) -> None:
-        controls = find_controls(X, self.controls)
-        if self.verbose:
-            print(f"CloomeEmbedder: {controls}")
-        treated = np.flatnonzero(~controls.mask)
-        check_enough(len(treated), len(X), controls)
-        phenotype = auto_encoder(X) if isinstance(self.phenotype, str) else clone(self.phenotype)
-        molecule = MoleculeEncoder() if self.molecule is None else clone(self.molecule)
-        molecule.fit(X, treated)
-        # Vehicle wells often have no structure, and need none.
-        molecule_inputs = molecule.inputs(X, optional=controls.mask)
-        rows = treated[molecule_inputs.index[treated] >= 0]
-        check_enough(len(rows), len(X), controls)
-        phenotype_inputs = phenotype.fit_inputs(X, rows, self.verbose, controls)
-        usable = np.flatnonzero(phenotype_inputs.index >= 0)
-        skipped, rows = np.setdiff1d(treated, rows[usable]), rows[usable]
-        keys = molecule.keys(X, rows)
-        if getattr(phenotype, "pools", False):
-            kept = one_row_a_bag(X, rows, phenotype, phenotype_inputs.index[usable], keys)
-            usable, rows, keys = usable[kept], rows[kept], keys[kept]
-        check_enough(len(rows), len(X), controls)
-        groups = positive_groups(X, rows, keys, self.positives)
-        state, history = self._train(
-            phenotype, molecule, phenotype_inputs.take(usable), molecule_inputs.take(rows), groups
-        )
-        self.phenotype_, self.molecule_ = phenotype, molecule
-        self.controls_ = controls
-        self.n_pairs_ = len(rows)
-        self.skipped_rows_ = skipped
-        self.molecules_seen_ = np.unique(keys)
-        self.n_components_ = int(self.n_components)
-        self.state_ = state
-        self.inv_tau_ = math.exp(state["log_inv_tau"])
-        self._history = history
-        self.__dict__.pop("_network", None)
-        self._ready_network()
+    def _train(self, *prepared: Any) -> tuple[dict[str, np.ndarray], list[dict[str, Any]]]:
+        return trained(self, *prepared)
 
-    def _train(
-        self,
-        phenotype: Encoder,
-        molecule: Encoder,
-        phenotype_inputs: Inputs,
-        molecule_inputs: Inputs,
-        groups: np.ndarray,
-    ) -> tuple[dict[str, np.ndarray], list[dict[str, Any]]]:
-        """Train fresh networks; weights and history as plain arrays and numbers."""
-        from cloome_sk.training import PairDataset, train_from_scratch
+    @classmethod
+    def from_checkpoint(cls, path: str | PathLike[str], **params: Any) -> CloomeEmbedder:
+        """Load published weights, to be used at once, as they are.
 
-        pairs = PairDataset(
-            (phenotype_inputs.values, phenotype_inputs.index),
-            (molecule_inputs.values, molecule_inputs.index),
-            groups,
-        )
-        networks = (
-            partial(phenotype.make_network, int(self.n_components)),
-            partial(molecule.make_network, int(self.n_components)),
-        )
-        return train_from_scratch(*networks, pairs, training_plan(self))
+        Parameters
+        ----------
+        path : path-like
+            The file, see `cloome_sk.checkpoints.read_checkpoint`.
+        **params : dict
+            Other parameters. By default `trainable` is False and `n_components` the file's.
+
+        Returns
+        -------
+        CloomeEmbedder
+            Fitted. Its `clone` reads the file again in `fit`.
+
+        Raises
+        ------
+        cloome_sk.checkpoints.CheckpointError
+            If the file cannot be read, or does not fit the encoders that were given.
+        ValueError
+            If an encoder that was given learns from a table: `fit` is needed then.
+        """
+        from cloome_sk.checkpoints import read_checkpoint
+
+        checkpoint = read_checkpoint(path)
+        chosen = {"n_components": checkpoint.n_components, "trainable": False, **params}
+        embedder = cls(**{**chosen, "checkpoint": path})
+        embedder._validate_params()
+        check_together(embedder)
+        read_start(embedder, checkpoint)
+        embedder.__dict__.update(taken_over(embedder, checkpoint))
+        return embedder
 
     # ---------------------------------------------------------------- embed
 
@@ -382,13 +391,15 @@ class CloomeEmbedder(
 
     def _molecule_inputs(self, X: Any, on_error: str | None = None) -> Inputs:
         optional = None
-        if isinstance(X, pd.DataFrame) and self.controls_.rule is not None:
+        if isinstance(X, pd.DataFrame) and self.controls_ is None:
+            optional = find_controls(X, self.controls).mask
+        elif isinstance(X, pd.DataFrame) and self.controls_.rule is not None:
             optional = apply_controls(X, *self.controls_.rule).mask
         return self.molecule_.inputs(X, on_error=on_error, optional=optional)
 
     def _embedded(self, side: str, inputs: Inputs) -> np.ndarray:
         network, device = getattr(self._ready_network(), side), resolve_device(self.device)
-        return embed_inputs(network, inputs, device, self.verbose)
+        return embed_inputs(network, inputs, device, self.verbose, self.precision)
 
     def _encoders(self, output: str) -> list[Encoder]:
         both = {"phenotype": self.phenotype_, "molecule": self.molecule_}

@@ -26,15 +26,18 @@ OPTIONAL |= {"huggingface_hub", "safetensors"}
 
 # The floors of the house, from the ground up. A room may import from itself and from lower floors.
 FLOORS = (
-    {"_tables", "_nearest", "_device", "_refit", "_parameters"},
+    {"_tables", "_nearest", "_device", "_refit"},
     {"objectives", "networks", "imaging", "molecules", "metrics"},
     {
         *("training", "preprocessing", "datasets", "checkpoints"),
         *("_pairs",),
     },
     {"encoders"},
-    {"_validation", "_plan", "_inputs", "_stored"},
-    {"embedder", "_embedding", "_hits", "model_selection"},
+    {"_start"},
+    {"_parameters"},
+    {"_validation", "_plan", "_inputs", "_stored", "_features_identity", "_features_sites"},
+    {"_features_network", "_fit"},
+    {"embedder", "features", "_embedding", "_hits", "model_selection"},
     {"retriever", "zero_shot", "baselines"},
     {"evaluation", "report"},
     {"demo"},

@@ -112,13 +112,13 @@ def trainings(monkeypatch):
     import cloome_sk.training
 
     done = []
-    original = cloome_sk.training.train_from_scratch
+    original = cloome_sk.training.train_pairs
 
-    def counting(phenotype, molecule, pairs, plan):
+    def counting(phenotype, molecule, pairs, plan, start):
         done.append(len(pairs))
-        return original(phenotype, molecule, pairs, plan)
+        return original(phenotype, molecule, pairs, plan, start)
 
-    monkeypatch.setattr(cloome_sk.training, "train_from_scratch", counting)
+    monkeypatch.setattr(cloome_sk.training, "train_pairs", counting)
     return done
 
 

@@ -40,7 +40,7 @@ class ProfileFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     ----------
     columns : str, list of str, int, list of int, slice, mask, callable or None, default=None
         The feature columns. None takes the columns named as CellProfiler does (``Cells_``,
-        ``Cytoplasm_``, ``Nuclei_``).
+        ``Cytoplasm_``, ``Nuclei_``), and those of `cloome_sk.ImageFeatures` (``Feature_``).
     clip : float or None, default=10.0
         Standardised values are clipped to this range on both sides (> 0); None does not clip.
     sphering : bool, default=False
@@ -129,9 +129,10 @@ class ProfileFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         if not found:
             raise ValueError(
                 "ProfileFeatures: no column is named like a CellProfiler measurement (Cells_, "
-                f"Cytoplasm_, Nuclei_); columns seen: {shown(metadata_columns(X))}. Name the "
-                "feature columns: ProfileFeatures(columns=...). Of a table of images, "
-                "cloome_sk.baselines.IntensityProfiles makes some."
+                "Cytoplasm_, Nuclei_) or of ImageFeatures (Feature_); columns seen: "
+                f"{shown(metadata_columns(X))}. Name the feature columns: "
+                "ProfileFeatures(columns=...). Of a table of images, cloome_sk.ImageFeatures and "
+                "cloome_sk.baselines.IntensityProfiles make some."
             )
         return found
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -13,16 +14,21 @@ from cloome_sk.baselines.embedder_controls import EmbedderControl
 from cloome_sk.embedder import CloomeEmbedder
 from cloome_sk.encoders.base import Encoder, Inputs
 
+if TYPE_CHECKING:
+    from cloome_sk.networks import DualEncoder
+
 BLOCK = 1024
 """Samples sent through the untrained networks at a time, unless they are large."""
 
 
 class UntrainedEmbedder(EmbedderControl):
-    """An embedder with the weights that training would start from.
+    """An embedder with random weights, those that training from scratch would start from.
 
-    Columns, scaling and networks are those of the embedder; no step of training is made. Batch
-    normalisation, which has to know some mean and variance, gets those of all training inputs:
-    what the first step of training sees, up to the choice of a batch.
+    Weights of files (`checkpoint`, or ``ImageEncoder(weights=...)``) are left out, so that it is
+    the floor of what they were trained for, too. Columns, scaling and networks are those of the
+    embedder; no step of training is made. Batch normalisation, which has to know some mean and
+    variance, gets those of all training inputs: what the first step of training sees, up to the
+    choice of a batch.
 
     Parameters
     ----------
@@ -75,6 +81,8 @@ class UntrainedEmbedder(EmbedderControl):
                 f"{type(self.embedder).__name__}."
             )
         parameters = clone(self.embedder).get_params(deep=False)
+        # A checkpoint says which networks to build; with nothing to train, it would be taken over.
+        parameters["trainable"] = True
         self.embedder_ = _WithoutTraining(**parameters).fit(X)
         return self
 
@@ -89,8 +97,9 @@ class _WithoutTraining(CloomeEmbedder):
         phenotype_inputs: Inputs,
         molecule_inputs: Inputs,
         groups: np.ndarray,
+        start: Callable[[DualEncoder], None],
     ) -> tuple[dict[str, np.ndarray], list[dict[str, Any]]]:
-        """Fresh weights, and no history."""
+        """Fresh weights, where training may start from those of a file; and no history."""
         from cloome_sk.networks import DualEncoder
         from cloome_sk.training import seeded
 

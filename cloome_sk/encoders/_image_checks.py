@@ -5,10 +5,43 @@ from __future__ import annotations
 import os
 from inspect import signature
 from numbers import Integral
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from cloome_sk.imaging import SCALINGS
+
 PURPOSE = "ImageEncoder"
+
+NORMALIZATIONS = {"dataset", "image", "plate", "imagenet"}
+
+CONSTRAINTS: dict[str, Any] = {
+    "columns": "no_validation",
+    "channels": ["array-like", None],
+    "size": [Interval(Integral, 1, None, closed="left"), tuple, list, None],
+    "network": [StrOptions({"auto", "small", "resnet18", "resnet50"}), callable],
+    "weights": [str, PathLike, None],
+    "channelwise": ["boolean"],
+    "pooling": [StrOptions({"adaptive", "legacy"})],
+    "scaling": [StrOptions(set(SCALINGS))],
+    "illumination": [StrOptions({"auto"}), None],
+    "preprocess": [callable, None],
+    "normalization": [StrOptions(NORMALIZATIONS), "array-like", None],
+    "augmentation": [StrOptions({"default"}), dict, None],
+    "crop": [Interval(Integral, 1, None, closed="left"), tuple, list, None],
+    "evaluation": [StrOptions({"full", "center", "tiles"})],
+    "cache": [str, PathLike, None],
+    "on_error": [StrOptions({"raise", "skip"})],
+    "n_jobs": [Integral, None],
+    "plate": [str],
+    "controls": [StrOptions({"auto"}), tuple],
+    "plate_table": [pd.DataFrame, None],
+}
+"""Values that each parameter may have, as scikit-learn checks them."""
 
 
 def check_image_parameters(encoder: Any) -> None:
@@ -22,8 +55,78 @@ def check_image_parameters(encoder: Any) -> None:
         )
     if isinstance(encoder.augmentation, dict):
         _check_augmentation(encoder.augmentation)
+    _check_weights(encoder)
+    if normalization_kind(encoder) == "given":
+        given_statistics(encoder)
     if encoder.n_jobs == 0:
         raise ValueError(f"{PURPOSE}: n_jobs must be a number of processes, -1 for all; got 0.")
+
+
+def _check_weights(encoder: Any) -> None:
+    """Refuse what belongs to another network than the one asked for."""
+    network = encoder.network
+    if encoder.weights is None:
+        lost = [
+            name
+            for name, set_ in (
+                ("channelwise=True", encoder.channelwise),
+                ('normalization="imagenet"', normalization_kind(encoder) == "imagenet"),
+            )
+            if set_
+        ]
+        if lost:
+            raise ValueError(
+                f"{PURPOSE}: {' and '.join(lost)} goes with ImageNet weights alone: name their "
+                "file, weights=path."
+            )
+    elif network != "auto":
+        raise ValueError(
+            f"{PURPOSE}: weights= names the weights of torchvision's ResNet, which "
+            f'network="auto" builds; network={network!r} cannot take them. Leave one of the two '
+            "out."
+        )
+    if encoder.pooling != "adaptive" and network not in ("resnet18", "resnet50"):
+        raise ValueError(
+            f'{PURPOSE}: pooling="{encoder.pooling}" is of network="resnet18" and "resnet50", and '
+            f"not of network={network!r}."
+        )
+
+
+def normalization_kind(encoder: Any) -> str | None:
+    """Whose numbers images are normalised with; "given" for those of the user."""
+    value = encoder.normalization
+    return value if value is None or isinstance(value, str) else "given"
+
+
+def given_statistics(encoder: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The user's own mean and standard deviation of each channel, float64, checked."""
+    what = f"{PURPOSE}: normalization=(mean, std)"
+    pair = encoder.normalization
+    numbers = [np.asarray(part) for part in pair] if len(pair) == 2 else []
+    if not numbers or any(part.ndim != 1 or part.dtype.kind not in "iuf" for part in numbers):
+        raise ValueError(
+            f"{what} must be two sequences of numbers, each one number a channel, or one of "
+            f"{sorted(NORMALIZATIONS)} or None; got {pair!r}."
+        )
+    if encoder.channels is None:
+        raise ValueError(
+            f"{what} has one number for each of channels=, which is None: name the channels in "
+            "the order of the numbers."
+        )
+    names = list(encoder.channels)
+    mean, std = (part.astype(np.float64) for part in numbers)
+    if not len(mean) == len(std) == len(names):
+        raise ValueError(
+            f"{what} has {len(mean)} and {len(std)} numbers, and channels= names {len(names)}: "
+            f"{', '.join(map(str, names))}."
+        )
+    for name, one, other in zip(names, mean, std, strict=True):
+        if not (np.isfinite(one) and np.isfinite(other) and other > 0):
+            raise ValueError(
+                f"{what} must be finite, and std above 0; channel {name!r} has mean {one} and std "
+                f"{other}."
+            )
+    return mean, std
 
 
 def _check_augmentation(options: dict[str, Any]) -> None:

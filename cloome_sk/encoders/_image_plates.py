@@ -10,13 +10,16 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from cloome_sk._tables import match_column, row_name, shown
-from cloome_sk.encoders._image_checks import PURPOSE
+from cloome_sk._refit import unchanged_on_error
+from cloome_sk._tables import shown
+from cloome_sk.encoders._image_checks import PURPOSE, normalization_kind
+from cloome_sk.encoders._image_plate_codes import plate_codes
 from cloome_sk.encoders._image_rows import warn_skipped
+from cloome_sk.encoders._image_sites import find_rows, make_sites
 from cloome_sk.encoders._image_statistics import channel_statistics, evenly, usable_sites
 from cloome_sk.imaging import ImageError, pixel_limits
 from cloome_sk.imaging.sources import SiteSources, place_of, stacked_planes
-from cloome_sk.preprocessing.controls import ControlRows, find_controls
+from cloome_sk.preprocessing.controls import ControlRows, apply_controls, find_controls
 
 if TYPE_CHECKING:
     from cloome_sk.encoders.image import ImageEncoder
@@ -31,7 +34,7 @@ def learn_known_plates(
     """Begin with the plates of the table of a fit, where the encoder learns of plates at all."""
     encoder.plate_limits_, encoder.plate_statistics_ = {}, {}
     encoder.controls_ = None
-    if "plate" not in (encoder.scaling, encoder.normalization):
+    if "plate" not in (encoder.scaling, normalization_kind(encoder)):
         return
     if encoder.plate_table is not None:
         table, controls = encoder.plate_table, None
@@ -39,6 +42,17 @@ def learn_known_plates(
         controls = find_controls(table, encoder.controls)
     encoder.controls_ = controls
     learn_plates(encoder, table, controls, verbose)
+
+
+def learn_further_plates(encoder: ImageEncoder, table: pd.DataFrame) -> None:
+    """Learn the plates of another table, whose controls are told as those of the fit were."""
+    if encoder.controls_ is None or encoder.controls_.rule is None:
+        raise ValueError(
+            f"{PURPOSE}: nothing is learned of plates: neither scaling nor normalization is "
+            '"plate".'
+        )
+    with unchanged_on_error(encoder):
+        learn_plates(encoder, table, apply_controls(table, *encoder.controls_.rule), verbose=0)
 
 
 def learn_plates(
@@ -50,7 +64,7 @@ def learn_plates(
     bar = tqdm(by_plate.items(), desc="Reading controls", unit="plate", disable=not verbose)
     for plate, rows in bar:
         if encoder.scaling == "plate":
-            found = encoder._rows(X, rows, limited=False)
+            found = find_rows(encoder, X, rows, limited=False)
             read = partial(_finite_planes, preprocess=encoder.preprocess)
             failed: dict[int, str] = {}
             images = list(found.each(X, read, encoder.on_error, failed))
@@ -58,9 +72,9 @@ def learn_plates(
             _check_any(plate, len(images), len(rows))
             limits[plate] = pixel_limits(images)
             encoder.plate_limits_ = limits
-        if encoder.normalization == "plate":
-            found = encoder._rows(X, rows)
-            sites = encoder._sites(X, found, extras=False)
+        if normalization_kind(encoder) == "plate":
+            found = find_rows(encoder, X, rows)
+            sites = make_sites(encoder, X, found, extras=False, shape=encoder.site_shape_)
             sites.visit(lambda n_done: None)
             usable = usable_sites(sites)
             warn_skipped(X, found.problems(rows, sites.failed), f"no controls of plate {plate!r}")
@@ -87,20 +101,6 @@ def _check_any(plate: Hashable, n_read: int, n_rows: int) -> None:
         )
 
 
-def plate_codes(X: pd.DataFrame, plate: str, rows: np.ndarray) -> tuple[np.ndarray, list[Hashable]]:
-    """Plates of some rows as numbers, and their names."""
-    column = match_column(X, plate, purpose=f"{PURPOSE}(plate={plate!r})")
-    labels = X[column].iloc[rows]
-    missing = np.flatnonzero(labels.isna().to_numpy(dtype=bool))
-    if len(missing):
-        raise ValueError(
-            f"{PURPOSE}: column {column!r} is missing a plate in {len(missing)} row(s), first "
-            f"{row_name(X, int(rows[missing[0]]))}. Fill in the plate, or drop those rows."
-        )
-    codes, names = pd.factorize(labels)
-    return codes, names.tolist()
-
-
 def control_rows_by_plate(
     X: pd.DataFrame, plate: str, found: ControlRows
 ) -> dict[Hashable, np.ndarray]:
@@ -119,22 +119,3 @@ def control_rows_by_plate(
             '"plate".'
         )
     return by_plate
-
-
-def of_each_plate(
-    X: pd.DataFrame, plate: str, rows: np.ndarray, known: dict[Hashable, np.ndarray]
-) -> np.ndarray:
-    """Numbers of the plate of each row; an error for a plate that none were learned for."""
-    codes, names = plate_codes(X, plate, rows)
-    unseen = [name for name in names if name not in known]
-    if unseen:
-        raise ValueError(
-            f"{PURPOSE}: {len(unseen)} plate(s) were not seen in fit: {shown(map(repr, unseen))}. "
-            "Add them by fit_plates(X) of the fitted encoder (embedder.phenotype_.fit_plates(X)), "
-            "which reads their negative controls; or, for "
-            "cross-validation, name the controls of all plates by plate_table=. Known: "
-            f"{shown(map(repr, known), 5)}."
-        )
-    if not len(rows):
-        return np.empty((0, *next(iter(known.values())).shape))
-    return np.array([known[name] for name in names])[codes]

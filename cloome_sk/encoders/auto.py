@@ -23,8 +23,8 @@ def auto_encoder(X: Any) -> Encoder:
     Returns
     -------
     Encoder
-        A `ProfileEncoder` for columns named as CellProfiler does, an `ImageEncoder` for columns
-        of images. Not fitted.
+        A `ProfileEncoder` for columns named as CellProfiler and `cloome_sk.ImageFeatures` do, an
+        `ImageEncoder` for columns of images. Not fitted.
 
     Raises
     ------
@@ -35,7 +35,7 @@ def auto_encoder(X: Any) -> Encoder:
         profiles, images = profile_columns(X), image_columns(X)
         if profiles and images:
             raise ValueError(
-                f'phenotype="auto" found {len(profiles)} columns named as CellProfiler does '
+                f'phenotype="auto" found {len(profiles)} columns of profiles '
                 f"({shown(profiles, 3)}) and {len(images)} columns of images ({shown(images, 5)}). "
                 "Say which is the phenotype: CloomeEmbedder(phenotype=ProfileEncoder()) or "
                 "CloomeEmbedder(phenotype=ImageEncoder())."
@@ -51,6 +51,7 @@ def auto_encoder(X: Any) -> Encoder:
             seen += " (a load_data table is read by cloome_sk.datasets.read_load_data)"
     raise ValueError(
         'phenotype="auto" looks for columns named as CellProfiler does (Cells_, Cytoplasm_, '
-        f"Nuclei_) or of images (Image_<channel>, Image) and found none; {seen}. Say which "
-        "columns hold the phenotype: CloomeEmbedder(phenotype=ProfileEncoder(columns=...))."
+        "Nuclei_), of ImageFeatures (Feature_) or of images (Image_<channel>, Image) and found "
+        f"none; {seen}. Say which columns hold the phenotype: "
+        "CloomeEmbedder(phenotype=ProfileEncoder(columns=...))."
     )

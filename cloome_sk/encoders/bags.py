@@ -171,19 +171,59 @@ class BagEncoder(Encoder):
             Values are `Bags`; the index has the bag of each training row, or -1 where none of
             its bag could be read.
         """
+        encoder = self._fresh_encoder()
+        codes = self.bag_codes(X, rows)  # before images are read, which takes long
+        inner = encoder.fit_inputs(X, rows, verbose, controls)
+        self._hold(encoder)
+        return Inputs(*bagged(inner, codes))
+
+    def ready(self, X: Any = None) -> BagEncoder:
+        """Become fitted where the encoder of the rows has nothing to learn.
+
+        Parameters
+        ----------
+        X : DataFrame, shape (n_samples, n_features), optional
+            A table to find the columns in.
+
+        Returns
+        -------
+        BagEncoder
+            Itself.
+
+        Raises
+        ------
+        TypeError
+            If `encoder` is a molecule or another bag encoder.
+        ValueError
+            If the parameters of `encoder` ask for something that only `fit` can learn; or, with a
+            table, for a column that is absent, or a row that does not say to which bag it belongs.
+        """
+        encoder = self._fresh_encoder()
+        if X is not None:
+            self.bag_codes(X)
+        self._hold(encoder.ready(X))
+        return self
+
+    def _fresh_encoder(self) -> Encoder:
+        """Check the parameters, and copy the encoder of the rows."""
         self._validate_params()
         if hasattr(self.encoder, "keys") or getattr(self.encoder, "pools", False):
             raise TypeError(
                 "BagEncoder: encoder= takes a phenotype encoder of single rows, such as "
                 f"ProfileEncoder() or ImageEncoder(), got {type(self.encoder).__name__}."
             )
-        codes = self.bag_codes(X, rows)  # before images are read, which takes long
-        encoder = clone(self.encoder)
-        inner = encoder.fit_inputs(X, rows, verbose, controls)
+        return clone(self.encoder)
+
+    def _hold(self, encoder: Encoder) -> None:
+        """Take a fitted encoder of the rows."""
         self.encoder_ = encoder
         self.column_names_ = encoder.column_names_
         self.column_positions_ = encoder.column_positions_
-        return Inputs(*bagged(inner, codes))
+
+    @property
+    def learns(self) -> bool:  # type: ignore[override]
+        """Whether `fit` of the encoder of the rows learns anything but where the columns are."""
+        return getattr(self.encoder, "learns", True)
 
     @property
     def custom(self) -> bool:  # type: ignore[override]
@@ -288,6 +328,31 @@ class BagEncoder(Encoder):
             MeanPooling() if self.pooling == "mean" else GatedAttention(n_components),
             max_size=self.max_size,
         )
+
+    def load_weights(self, network: nn.Module) -> None:
+        """Put the weights of a file into the fresh network of the rows, where they name one.
+
+        Parameters
+        ----------
+        network : cloome_sk.networks.BagNetwork
+            From `make_network`.
+        """
+        self.encoder_.load_weights(network.network)  # type: ignore[arg-type]
+
+    def pretrained_part(self, network: nn.Module) -> nn.Module:
+        """Give the part of the network of the rows whose weights files name.
+
+        Parameters
+        ----------
+        network : cloome_sk.networks.BagNetwork
+            From `make_network`.
+
+        Returns
+        -------
+        torch.nn.Module
+            What the encoder of the rows gives; no part of the pooling.
+        """
+        return self.encoder_.pretrained_part(network.network)  # type: ignore[arg-type]
 
 
 def _warn_unread(X: Any, inner: Inputs, bags: Bags, index: np.ndarray) -> None:

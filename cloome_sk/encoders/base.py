@@ -66,6 +66,9 @@ class Encoder(BaseEstimator, ABC):
     pools = False
     """Whether several rows share one input, so that training takes it once."""
 
+    learns = True
+    """Whether, with these parameters, `fit` learns anything but where the columns are."""
+
     columns: Columns
     column_names_: list[Any] | None
     column_positions_: np.ndarray
@@ -182,6 +185,53 @@ class Encoder(BaseEstimator, ABC):
         torch.nn.Module
             Maps a batch of input values to (n_samples, n_components).
         """
+
+    def ready(self, X: Any = None) -> Encoder:
+        """Become fitted where nothing has to be learned: for weights that are there already.
+
+        Parameters
+        ----------
+        X : DataFrame or ndarray, shape (n_samples, n_features), optional
+            A table to find the columns in; without one they are found in each table anew.
+
+        Returns
+        -------
+        Encoder
+            Itself.
+
+        Raises
+        ------
+        ValueError
+            If the parameters ask for something that only `fit` can learn.
+        """
+        raise ValueError(
+            f"{self._purpose} learns from the table it is fitted on, and cannot do without: call "
+            "fit with a table."
+        )
+
+    def load_weights(self, network: nn.Module) -> None:
+        """Put the weights of a file into a fresh network, where the parameters name one.
+
+        Parameters
+        ----------
+        network : torch.nn.Module
+            From `make_network`.
+        """
+
+    def pretrained_part(self, network: nn.Module) -> nn.Module:
+        """Give the part of the network whose weights files name.
+
+        Parameters
+        ----------
+        network : torch.nn.Module
+            From `make_network`.
+
+        Returns
+        -------
+        torch.nn.Module
+            The network itself, or the part inside of what prepares its input or pools its output.
+        """
+        return network
 
 
 def numeric_block(X: Any, positions: np.ndarray, purpose: str) -> np.ndarray:

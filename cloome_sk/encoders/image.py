@@ -3,42 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from numbers import Integral
 from os import PathLike
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 import pandas as pd
-from sklearn.utils._param_validation import Interval, StrOptions
+from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
-from cloome_sk._refit import unchanged_on_error
-from cloome_sk._tables import Columns, named_positions
-from cloome_sk.encoders._image_checks import PURPOSE, check_image_parameters
+from cloome_sk._tables import Columns
+from cloome_sk.checkpoints.published import PUBLISHED
+from cloome_sk.encoders._image_checks import CONSTRAINTS, check_image_parameters
 from cloome_sk.encoders._image_columns import choose_columns
-from cloome_sk.encoders._image_network import check_network, image_network
-from cloome_sk.encoders._image_plates import (
-    learn_known_plates,
-    learn_plates,
-    of_each_plate,
-    plate_codes,
-)
-from cloome_sk.encoders._image_reading import open_cache, read_sites, usual_shape
-from cloome_sk.encoders._image_rows import (
-    SiteRows,
-    check_table,
-    illumination_columns,
-    namer,
-    refuse_empty,
-    site_rows,
-    warn_skipped,
-)
-from cloome_sk.encoders._image_statistics import channel_statistics, usable_sites
+from cloome_sk.encoders._image_fitting import fit_encoder, make_ready, to_learn
+from cloome_sk.encoders._image_network import image_network
+from cloome_sk.encoders._image_plates import learn_further_plates
+from cloome_sk.encoders._image_rows import check_table, warn_skipped
+from cloome_sk.encoders._image_sites import find_rows, make_sites, shape_in
+from cloome_sk.encoders._image_weights import load_imagenet
 from cloome_sk.encoders.base import Encoder, Inputs
-from cloome_sk.imaging import SCALINGS
-from cloome_sk.imaging.preparation import Preparation
-from cloome_sk.imaging.sites import Sites
-from cloome_sk.preprocessing.controls import ControlRows, apply_controls
+from cloome_sk.preprocessing.controls import ControlRows
 
 if TYPE_CHECKING:
     from torch import nn
@@ -68,11 +52,23 @@ class ImageEncoder(Encoder):
     size : int, (int, int) or None, default=None
         Pixels (height, width) to shrink sites to, by averaging areas; one number is the shorter
         side. None keeps them. Nothing is enlarged.
-    network : {"small", "resnet18", "resnet50"} or callable, default="small"
-        "small" is made for a laptop; "resnet50" is the paper's. A callable (a
-        `torch.nn.Module` class, or a `functools.partial` of one) is called with n_channels and
+    network : {"auto", "small", "resnet18", "resnet50"} or callable, default="auto"
+        "small" is made for a laptop, and takes sites, or crops, from 16 pixels a side; "resnet50"
+        is the paper's, and takes 32. "auto" is "small", or the network of `weights`. A callable
+        (a `torch.nn.Module` class, or a `functools.partial` of one) is called with n_channels and
         n_components, and must map float32 (n_sites, n_channels, H, W) to
         (n_sites, n_components).
+    weights : path or None, default=None
+        A file of ImageNet weights in torchvision's format (ResNet 18, 34 or 50), from which
+        training starts; see `cloome_sk.networks.ImageNetResNet`. They go with ``network="auto"``.
+        A trained model needs the file no more.
+    channelwise : bool, default=False
+        With `weights`: whether each channel goes through the network alone, as a grey RGB image,
+        and the features of all stand side by side; this suits features that are not trained
+        further. By default the first convolution is widened to all channels.
+    pooling : {"adaptive", "legacy"}, default="adaptive"
+        How "resnet18" and "resnet50" make one vector of the last map: its mean, or as the authors'
+        code does, which published weights need; that takes 221 pixels a side.
     scaling : {"cloome", "cloome-package", "percentile", "plate", "none"}, default="cloome"
         How pixels become 8-bit numbers, see `cloome_sk.imaging.scale_image`. "plate" takes the
         limits of each channel from the negative controls of the plate. "none" leaves the pixels
@@ -83,10 +79,12 @@ class ImageEncoder(Encoder):
     preprocess : callable or None, default=None
         From an array (n_channels, H, W) to another; it must be picklable for `n_jobs` and
         `cache`.
-    normalization : {"dataset", "image", "plate", None}, default="dataset"
+    normalization : {"dataset", "image", "plate", "imagenet", None} or pair, default="dataset"
         What mean and standard deviation of each channel are subtracted and divided by: those of
         the training sites, of each image itself, or of the negative controls of its plate. None
-        divides by 255.
+        divides by 255; "imagenet", for `weights`, does too and then takes ImageNet's numbers. Or
+        a pair (mean, std) of sequences, one number for each of `channels`, which must be given:
+        grey levels of the 8 bits after scaling.
     augmentation : {"default", None} or dict, default="default"
         In training alone: "default" flips, turns by 90 degrees, and changes gain and offset of
         each channel a little. A dict is given to `cloome_sk.networks.Augmentation`.
@@ -117,16 +115,20 @@ class ImageEncoder(Encoder):
     ----------
     channels_ : tuple of str
         Channels in the order the network takes them.
-    site_shape_ : tuple of int
-        (n_channels, height, width) of a prepared site.
+    site_shape_ : tuple of int or None
+        (n_channels, height, width) of a prepared site. None after `ready`: `inputs` then takes
+        the shape that most sites of its table have.
     site_dtype_ : numpy dtype
         uint8, but for ``scaling="none"``.
+    depth_ : int or None
+        Layers of the network in the file `weights`.
     mean_, std_ : ndarray of float64, shape (n_channels,), or None
-        Of the pixels of the training sites after scaling, for ``normalization="dataset"``.
+        Of the pixels of the training sites after scaling, for ``normalization="dataset"``; or
+        the numbers that `normalization` gives.
     plate_limits_, plate_statistics_ : dict of plate to ndarray, shape (n_channels, 2)
         Limits for ``scaling="plate"``; mean and standard deviation for ``normalization="plate"``.
-    column_names_ : list of str
-        The image columns.
+    column_names_ : list of str or None
+        The image columns. None after `ready` without a table: they are found in each table anew.
     column_positions_ : ndarray of intp
         Their positions in the fitted table.
 
@@ -148,31 +150,15 @@ class ImageEncoder(Encoder):
     >>> X = pd.DataFrame({"Image_Hoechst": sites[:3], "Image_Mito": sites[3:]})
     >>> ImageEncoder(size=16).fit(X).site_shape_
     (2, 16, 20)
+    >>> ImageEncoder.published().ready().channels_
+    ('Mito', 'ER', 'RNA', 'AGP', 'DNA')
     """
 
     plate_limits_: dict[Hashable, np.ndarray]
     plate_statistics_: dict[Hashable, np.ndarray]
     controls_: ControlRows | None
 
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
-        "columns": "no_validation",
-        "channels": ["array-like", None],
-        "size": [Interval(Integral, 1, None, closed="left"), tuple, list, None],
-        "network": [StrOptions({"small", "resnet18", "resnet50"}), callable],
-        "scaling": [StrOptions(set(SCALINGS))],
-        "illumination": [StrOptions({"auto"}), None],
-        "preprocess": [callable, None],
-        "normalization": [StrOptions({"dataset", "image", "plate"}), None],
-        "augmentation": [StrOptions({"default"}), dict, None],
-        "crop": [Interval(Integral, 1, None, closed="left"), tuple, list, None],
-        "evaluation": [StrOptions({"full", "center", "tiles"})],
-        "cache": [str, PathLike, None],
-        "on_error": [StrOptions({"raise", "skip"})],
-        "n_jobs": [Integral, None],
-        "plate": [str],
-        "controls": [StrOptions({"auto"}), tuple],
-        "plate_table": [pd.DataFrame, None],
-    }
+    _parameter_constraints: ClassVar[dict[str, Any]] = CONSTRAINTS
 
     def __init__(
         self,
@@ -180,11 +166,14 @@ class ImageEncoder(Encoder):
         *,
         channels: Sequence[str] | None = None,
         size: int | tuple[int, int] | None = None,
-        network: str | Callable[[int, int], nn.Module] = "small",
+        network: str | Callable[[int, int], nn.Module] = "auto",
+        weights: str | PathLike[str] | None = None,
+        channelwise: bool = False,
+        pooling: Literal["adaptive", "legacy"] = "adaptive",
         scaling: str = "cloome",
         illumination: str | None = "auto",
         preprocess: Callable[[np.ndarray], np.ndarray] | None = None,
-        normalization: Literal["dataset", "image", "plate"] | None = "dataset",
+        normalization: str | tuple[ArrayLike, ArrayLike] | ArrayLike | None = "dataset",
         augmentation: str | dict[str, Any] | None = "default",
         crop: int | tuple[int, int] | None = None,
         evaluation: Literal["full", "center", "tiles"] = "full",
@@ -199,6 +188,9 @@ class ImageEncoder(Encoder):
         self.channels = channels
         self.size = size
         self.network = network
+        self.weights = weights
+        self.channelwise = channelwise
+        self.pooling = pooling
         self.scaling = scaling
         self.illumination = illumination
         self.preprocess = preprocess
@@ -212,6 +204,42 @@ class ImageEncoder(Encoder):
         self.plate = plate
         self.controls = controls
         self.plate_table = plate_table
+
+    @classmethod
+    def published(cls, **changes: Any) -> Self:
+        """Give an encoder with the settings of the published CLOOME.
+
+        They are in `cloome_sk.checkpoints.PUBLISHED`. Channels, normalisation and pooling are what
+        the weights were trained with, the scaling is that of the authors' inference class. The
+        crop in the middle is the whole field of the training images; smaller sites need
+        ``crop=None, evaluation="full"``.
+
+        Parameters
+        ----------
+        **changes : dict
+            Parameters that shall differ, by name.
+
+        Returns
+        -------
+        ImageEncoder
+            Not fitted; see `ready`.
+
+        Raises
+        ------
+        TypeError
+            For a name that is no parameter.
+        """
+        settings = {
+            "channels": list(PUBLISHED.channels),
+            "network": "resnet50",
+            "pooling": PUBLISHED.pooling,
+            "scaling": PUBLISHED.scaling,
+            "illumination": None,
+            "normalization": (PUBLISHED.mean, PUBLISHED.std),
+            "crop": PUBLISHED.crop,
+            "evaluation": "center",
+        }
+        return cls(**{**settings, **changes})
 
     def _choose_columns(self, X: Any) -> Columns:
         return list(choose_columns(check_table(X), self.columns, self.channels).names)
@@ -268,33 +296,32 @@ class ImageEncoder(Encoder):
         """
         self._validate_params()
         check_image_parameters(self)
-        table = check_table(X)
-        with unchanged_on_error(self):
-            self.image_columns_ = choose_columns(table, self.columns, self.channels, rows)
-            self.channels_ = self.image_columns_.channels
-            self.column_names_ = list(self.image_columns_.names)
-            self.column_positions_ = named_positions(table, self.column_names_, purpose=PURPOSE)
-            self.illumination_ = self.illumination == "auto" and bool(
-                illumination_columns(table, self.channels_)
-            )
-            self.mean_ = self.std_ = None
-            found = self._rows(table, rows, limited=False)
-            usual = self._usual_shape(table, found)
-            if usual is None:
-                what = f"none of the images of {len(rows)} row(s) can be read"
-                raise ValueError(f"{PURPOSE}: {what}.")
-            self.site_shape_, self.site_dtype_ = usual
-            check_network(self)
-            learn_known_plates(self, table, controls, verbose)
-            if self.scaling == "plate":
-                found = self._rows(table, rows)
-            sites = self._sites(table, found)
-            read_sites(sites, self.cache, self.on_error, verbose)
-            warn_skipped(table, found.problems(rows, sites.failed), "left out of training")
-            sites.on_error = "raise"  # what fails from now on is no longer left out of training
-            if self.normalization == "dataset":
-                self.mean_, self.std_ = channel_statistics(sites, usable_sites(sites))
-        return Inputs(sites, found.usable_index(sites.failed))
+        return fit_encoder(self, check_table(X), rows, verbose, controls)
+
+    def ready(self, X: Any = None) -> ImageEncoder:
+        """Become fitted without reading an image, for weights that are there already.
+
+        Parameters
+        ----------
+        X : DataFrame, shape (n_samples, n_features), optional
+            A table to find the columns in. Without one they are found in each table anew, by the
+            names of their channels.
+
+        Returns
+        -------
+        ImageEncoder
+            Itself; its `site_shape_` is None.
+
+        Raises
+        ------
+        ValueError
+            If something would have to be learned; all such parameters are named. `channels` must
+            be given (or `weights` and a table), and `illumination` be None, or a table given.
+        """
+        self._validate_params()
+        check_image_parameters(self)
+        make_ready(self, None if X is None else check_table(X))
+        return self
 
     def _fit_rows(self, X: Any, rows: np.ndarray) -> None:
         self.fit_inputs(X, rows)
@@ -321,14 +348,7 @@ class ImageEncoder(Encoder):
             `normalization` is "plate".
         """
         check_is_fitted(self, "mean_")
-        if self.controls_ is None or self.controls_.rule is None:
-            raise ValueError(
-                f"{PURPOSE}: nothing is learned of plates: neither scaling nor normalization is "
-                '"plate".'
-            )
-        table = check_table(X)
-        with unchanged_on_error(self):
-            learn_plates(self, table, apply_controls(table, *self.controls_.rule), verbose=0)
+        learn_further_plates(self, check_table(X))
         return self
 
     def inputs(self, X: Any) -> Inputs:
@@ -348,91 +368,29 @@ class ImageEncoder(Encoder):
         Raises
         ------
         ValueError
-            For a missing channel, an empty cell, or a plate that was not seen in `fit`.
+            For a missing channel, an empty cell, a plate that was not seen in `fit`, or sites
+            that are smaller than the crop, or than the network takes.
         """
         check_is_fitted(self, "mean_")
         table = check_table(X)
         rows = np.arange(len(table))
-        found = self._rows(table, rows)
-        usual = None
-        if self.crop is not None and self.evaluation != "full":
-            # Crops are of one size whatever that of the field.
-            usual = self._usual_shape(table, self._rows(table, rows, limited=False))
-        sites = self._sites(table, found, shape=usual[0] if usual else None)
+        found = find_rows(self, table, rows)
+        sites = make_sites(self, table, found, shape=shape_in(self, table, found))
 
         def report() -> None:
             warn_skipped(table, found.problems(rows, sites.failed), "embedded as NaN")
 
         return Inputs(sites, found.index, report)
 
-    def _rows(self, table: pd.DataFrame, rows: np.ndarray, limited: bool = True) -> SiteRows:
-        """Find the distinct sites of some rows; refuse empty cells unless they are skipped."""
-        illumination: list[Hashable] = []
-        if self.illumination_:
-            illumination = illumination_columns(table, self.channels_)
-            if not illumination:
-                raise ValueError(
-                    f"{PURPOSE}: this model was fitted on images divided by illumination "
-                    "functions, and the table has no columns Illum_<channel>."
-                )
-        limits = plates = None
-        if "plate" in (self.scaling, self.normalization):
-            plates, _ = plate_codes(table, self.plate, rows)
-        if limited and self.scaling == "plate":
-            limits = of_each_plate(table, self.plate, rows, self.plate_limits_)
-        found = site_rows(
-            table,
-            self.image_columns_,
-            rows,
-            illumination=illumination,
-            limits=limits,
-            plates=plates,
-        )
-        if found.empty and self.on_error == "raise":
-            refuse_empty(table, found.empty)
-        return found
-
-    def _usual_shape(
-        self, table: pd.DataFrame, found: SiteRows
-    ) -> tuple[tuple[int, ...], np.dtype] | None:
-        return usual_shape(table, found, self._preparation, self.on_error)
+    @property
+    def learns(self) -> bool:  # type: ignore[override]
+        """Whether, with these parameters, `fit` learns anything but where the columns are."""
+        return bool(to_learn(self, with_table=True))
 
     @property
     def custom(self) -> bool:  # type: ignore[override]
         """Whether the network is the user's own."""
         return not isinstance(self.network, str)
-
-    @property
-    def _preparation(self) -> Preparation:
-        pair = isinstance(self.size, (tuple, list))
-        size = (int(self.size[0]), int(self.size[1])) if pair else self.size  # type: ignore[index]
-        return Preparation(self.scaling, size, self.preprocess)
-
-    def _sites(
-        self,
-        table: pd.DataFrame,
-        found: SiteRows,
-        extras: bool = True,
-        shape: tuple[int, ...] | None = None,
-    ) -> Sites:
-        prepare = self._preparation
-        along: tuple[np.ndarray, ...] = ()
-        if extras and self.normalization == "plate":
-            numbers = of_each_plate(
-                table, self.plate, found.sources.rows, self.plate_statistics_
-            ).astype(np.float32)
-            along = (numbers[..., 0], numbers[..., 1])
-        return Sites(
-            found.sources,
-            prepare,
-            shape=self.site_shape_ if shape is None else shape,
-            dtype=self.site_dtype_,
-            where=namer(table),
-            on_error=self.on_error,
-            n_jobs=self.n_jobs,
-            cache=open_cache(self.cache, prepare),
-            extras=along,
-        )
 
     def make_network(self, n_components: int) -> nn.Module:
         """Build the network, with fresh weights.
@@ -448,3 +406,33 @@ class ImageEncoder(Encoder):
             Maps pixels (n_sites, n_channels, height, width) to (n_sites, n_components).
         """
         return image_network(self, n_components)
+
+    def load_weights(self, network: nn.Module) -> None:
+        """Put the ImageNet weights of the file `weights`, if there is one, into a fresh network.
+
+        Parameters
+        ----------
+        network : cloome_sk.networks.ImageNetwork
+            From `make_network`. Its last layer, which makes the embedding, stays random.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            If the file is gone, or holds other weights than in `fit`.
+        """
+        load_imagenet(self, network)
+
+    def pretrained_part(self, network: nn.Module) -> nn.Module:
+        """Give the network without what normalises, crops and augments its input.
+
+        Parameters
+        ----------
+        network : cloome_sk.networks.ImageNetwork
+            From `make_network`.
+
+        Returns
+        -------
+        torch.nn.Module
+            What maps normalised images to embeddings: a `cloome_sk.networks.ResNet`, for example.
+        """
+        return network.backbone  # type: ignore[return-value]

@@ -160,6 +160,52 @@ class MoleculeEncoder(Encoder):
             self.features_.fit(list(readable), None)
             self.n_inputs_ = self._transformed(readable[:1]).shape[1]
 
+    def ready(self, X: Any = None, n_inputs: int | None = None) -> MoleculeEncoder:
+        """Become fitted where nothing has to be learned: for weights that are there already.
+
+        Parameters
+        ----------
+        X : DataFrame or ndarray, shape (n_samples, n_features), optional
+            A table, of which only columns that the parameters name are needed.
+        n_inputs : int, optional
+            Number of precomputed features, where no columns are named.
+
+        Returns
+        -------
+        MoleculeEncoder
+            Itself.
+
+        Raises
+        ------
+        ValueError
+            If `features` is a transformer, which is fitted on a table; or if a column that the
+            parameters name is not in the table.
+        """
+        self._validate_params()
+        check_hidden_sizes(self.hidden_sizes, self._purpose)
+        if X is not None and self.columns is not None:
+            self.fit(X)
+            return self
+        if not isinstance(self.features, str):
+            raise ValueError(
+                f"{self._purpose}: features={self.features!r} learns from a table: call fit."
+            )
+        names: Any = [self.columns] if isinstance(self.columns, str) else self.columns
+        listed = isinstance(names, list) and all(isinstance(name, str) for name in names)
+        if names is not None and not listed:
+            raise ValueError(
+                f"{self._purpose}: columns={self.columns!r} are chosen from a table: call fit, or "
+                "name them."
+            )
+        self.column_names_ = names
+        if self._precomputed:
+            self.n_inputs_ = len(names) if names is not None else int(n_inputs or 0)
+        else:
+            self.n_inputs_ = int(self.n_bits)
+        n_columns = self.n_inputs_ if self._precomputed else 1
+        self.column_positions_ = np.arange(n_columns)
+        return self
+
     def _column_smiles(self, X: Any) -> np.ndarray:
         position = self._positions_in(X)[0]
         column = X.iloc[:, position] if isinstance(X, pd.DataFrame) else np.asarray(X)[:, position]
@@ -172,7 +218,10 @@ class MoleculeEncoder(Encoder):
 
     def _positions_in(self, X: Any) -> np.ndarray:
         """Positions of the fitted columns; a column found by itself is found in each table anew."""
-        if self.columns is None and isinstance(X, pd.DataFrame):
+        if self.columns is None and self._precomputed:
+            if isinstance(X, pd.DataFrame) or X.shape[1] != self.n_inputs_:
+                raise ValueError(self._wants_features(f"an array of shape {X.shape}"))
+        elif self.columns is None and isinstance(X, pd.DataFrame):
             return column_positions(X, self._choose_columns(X), purpose=self._purpose)
         return super()._positions_in(X)
 
@@ -261,16 +310,22 @@ class MoleculeEncoder(Encoder):
             )
         warnings.warn(f"{message} They are skipped: their embeddings are NaN.", stacklevel=3)
 
+    def _wants_features(self, got: str) -> str:
+        wanted = "a table or a matrix"
+        if self.columns is None:
+            wanted = "with columns=[...] a table, and without them an array"
+        return (
+            f'MoleculeEncoder(features="precomputed") takes {wanted} of {self.n_inputs_:,} numeric '
+            f"features, got {got}."
+        )
+
     def _block(self, X: Any) -> np.ndarray:
         block = numeric_block(X, self._positions_in(X), self._purpose).astype(np.float32)
         return block + np.float32(0)  # -0.0 becomes 0.0: the same feature, so the same bytes
 
     def _precomputed_inputs(self, X: Any) -> Inputs:
         if not _has_columns(X):
-            raise ValueError(
-                'MoleculeEncoder(features="precomputed") takes a table or a matrix of '
-                f"{self.n_inputs_} numeric features, got {type(X).__name__} without columns."
-            )
+            raise ValueError(self._wants_features(f"{type(X).__name__} without columns"))
         block = self._block(X)
         codes, _ = factorize(_row_digests(block))
         _, first = np.unique(codes, return_index=True)

@@ -32,7 +32,8 @@ class ProfileEncoder(Encoder):
     ----------
     columns : str, list of str, int, list of int, slice, mask, callable or None, default=None
         The feature columns, chosen as in `sklearn.compose.ColumnTransformer`. None takes the
-        columns named as CellProfiler does (``Cells_``, ``Cytoplasm_``, ``Nuclei_``).
+        columns named as CellProfiler does (``Cells_``, ``Cytoplasm_``, ``Nuclei_``), and those of
+        `cloome_sk.ImageFeatures` (``Feature_``).
     scaling : {"standard", "robust", None}, default="standard"
         Scale each feature to mean 0 and standard deviation 1, or to median 0 and interquartile
         range 1, over the training rows; or not at all.
@@ -101,8 +102,8 @@ class ProfileEncoder(Encoder):
             )
             raise ValueError(
                 "ProfileEncoder: no column is named like a CellProfiler measurement (Cells_, "
-                f"Cytoplasm_, Nuclei_); {seen}. Name the feature columns: "
-                "ProfileEncoder(columns=...)."
+                f"Cytoplasm_, Nuclei_) or of ImageFeatures (Feature_); {seen}. Name the feature "
+                "columns: ProfileEncoder(columns=...)."
             )
         return found
 

@@ -21,7 +21,7 @@ def profiles_and_metadata(X: Any, metadata: Any) -> tuple[np.ndarray, pd.DataFra
         if not isinstance(X, pd.DataFrame) or not profile_columns(X):
             raise ValueError(
                 "Without metadata, X must be a DataFrame with CellProfiler columns (Cells_, "
-                "Cytoplasm_, Nuclei_) and the metadata columns beside them."
+                "Cytoplasm_, Nuclei_) or Feature_ columns, and the metadata columns beside them."
             )
         return as_matrix(X[profile_columns(X)], "X"), X
     if not isinstance(metadata, pd.DataFrame):

@@ -198,6 +198,14 @@ def embedder_finding(
     met = np.isin(asked.keys.astype(str), sorted(molecules_seen(embedder)))
     rows, looked_at = _mask(test, asked.rows[met[asked.codes]]), _mask(test, asked.rows)
     n_met, n_all = len(np.unique(asked.keys[met])), len(np.unique(asked.keys))
+    started = [sha for part in learned if (sha := getattr(part, "checkpoint_sha256_", None))]
+    if started and not n_met:
+        return not_checked(
+            "embedder",
+            f"the embedder uses weights of a checkpoint (SHA-256 {started[0][:8]}...), and which "
+            "molecules that was trained on is not known: compare with its authors' split",
+            claimed,
+        )
     sentence = f"The embedder was trained on none of {n_all:,} test molecules."
     examples = tuple(asked.smiles[met][:n_examples])
     if n_met:
@@ -205,6 +213,8 @@ def embedder_finding(
             f"The embedder was trained on {n_met:,} of {n_all:,} test molecules ({rows.sum():,} of "
             f"{looked_at.sum():,} test rows){such_as(list(asked.smiles[met]), n_examples)}."
         )
+        if started:
+            sentence += " Which of them its checkpoint was trained on before is not known."
     return Finding("embedder", sentence, n_met, rows, looked_at, examples)
 
 

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from cloome_sk.networks.folding import folded
+
 MAX_INV_TAU = 100.0
 """The inverse temperature is kept between 1 and this, as in CLIP and CLOOME."""
 
@@ -78,9 +80,10 @@ class DualEncoder(nn.Module):
         inv_tau : Tensor, scalar
             The inverse temperature.
         """
-        embedded = F.normalize(self.molecule(molecule), dim=1)
+        # In float32 under autocast too: bfloat16 cannot tell near neighbours apart.
+        embedded = F.normalize(_unrounded(self.molecule(molecule)), dim=1)
         return (
-            F.normalize(self.phenotype(phenotype), dim=1),
+            F.normalize(_unrounded(self.phenotype(phenotype)), dim=1),
             embedded[molecule_index],
             self.log_inv_tau.exp(),
         )
@@ -97,10 +100,20 @@ BLOCK_BYTES = 2**26
 """What the inputs of a block may take as float32."""
 
 
+PRECISIONS = ("fp32", "bf16")
+"""What networks compute in, where they are not trained."""
+
+
 def embed(
-    network: nn.Module, values: Any, device: str, progress: Callable[[int], Any] | None = None
+    network: nn.Module,
+    values: Any,
+    device: str,
+    progress: Callable[[int], Any] | None = None,
+    precision: str = "fp32",
 ) -> np.ndarray:
     """Embed inputs with one of the two networks, in blocks.
+
+    Networks of convolutions compute in a folded form, `cloome_sk.networks.folding.folded`.
 
     Parameters
     ----------
@@ -112,22 +125,42 @@ def embed(
         Where to compute.
     progress : callable, optional
         Told how many samples were embedded since.
+    precision : {"fp32", "bf16"}, default="fp32"
+        "fp32" computes in the type of the weights. "bf16" lets torch compute matrix products and
+        convolutions in bfloat16 (autocast), of three significant digits: about twice as fast or
+        more on devices built for it, slower on others.
 
     Returns
     -------
     ndarray of float32, shape (n_samples, n_components)
         Unit vectors.
+
+    Raises
+    ------
+    ValueError
+        For another precision.
     """
-    network = network.to(device)
+    if precision not in PRECISIONS:
+        raise ValueError(f"embed: precision must be one of {list(PRECISIONS)}, got {precision!r}.")
+    half = precision == "bf16"
     blocks: list[np.ndarray] = []
     step = block_length(values.shape)
+    autocast = torch.autocast(torch.device(device).type, torch.bfloat16, enabled=half)
+    network = folded(network.to(device), torch.bfloat16 if half else None)
     with torch.inference_mode():
         for start in range(0, max(len(values), 1), step):
             inputs = on_device(as_tensors(values[start : start + step]), device)
-            blocks.append(F.normalize(network(inputs), dim=1).float().cpu().numpy())
+            with autocast:
+                embedded = network(inputs)
+            blocks.append(F.normalize(_unrounded(embedded), dim=1).float().cpu().numpy())
             if progress is not None:
                 progress(len(blocks[-1]))
     return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+
+
+def _unrounded(values: Tensor) -> Tensor:
+    """Give half precision as float32, and anything finer as it is."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def block_length(shape: tuple[int, ...]) -> int:

@@ -20,14 +20,15 @@ from cloome_sk.preprocessing._plates import LISTED, PURPOSE
 
 
 def feature_positions(X: Any, columns: Columns) -> np.ndarray:
-    """Positions of the features a user chose, or of those that CellProfiler's naming marks."""
+    """Positions of the features a user chose, or of those whose names mark them."""
     if columns is None and not isinstance(X, pd.DataFrame):
         return np.arange(X.shape[1])
     if columns is None and not profile_columns(X):
         raise ValueError(
             f"{PURPOSE}: no column is named like a CellProfiler measurement (Cells_, Cytoplasm_, "
-            f"Nuclei_). Columns seen: {shown(metadata_columns(X)) or 'none'}. Name the feature "
-            f"columns: {PURPOSE}(columns=[...])."
+            f"Nuclei_) or of ImageFeatures (Feature_). Columns seen: "
+            f"{shown(metadata_columns(X)) or 'none'}. Name the feature columns: "
+            f"{PURPOSE}(columns=[...])."
         )
     wanted: Any = profile_columns(X) if columns is None else columns
     positions = column_positions(X, wanted, purpose=PURPOSE)

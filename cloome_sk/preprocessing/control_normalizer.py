@@ -69,8 +69,8 @@ class ControlNormalizer(
     ----------
     columns : str, list of str, int, list of int, slice, mask, callable or None, default=None
         The feature columns, chosen as in `sklearn.compose.ColumnTransformer`. None takes the
-        columns named as CellProfiler does (``Cells_``, ``Cytoplasm_``, ``Nuclei_``); of an array,
-        all.
+        columns named as CellProfiler does (``Cells_``, ``Cytoplasm_``, ``Nuclei_``), and those of
+        `cloome_sk.ImageFeatures` (``Feature_``); of an array, all.
     plate : str or None, default="plate"
         The column that names the plate, in any case and with or without ``Metadata_``. None: all
         rows are one plate.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cloome_sk.training.data import PairDataset
-from cloome_sk.training.fitting import TrainingPlan, seeded, train_from_scratch
+from cloome_sk.training.fitting import TrainingPlan, seeded, train_pairs
 from cloome_sk.training.samplers import ReplicateSpreadingSampler
 
 __all__ = [
@@ -11,5 +11,5 @@ __all__ = [
     "ReplicateSpreadingSampler",
     "TrainingPlan",
     "seeded",
-    "train_from_scratch",
+    "train_pairs",
 ]

@@ -16,6 +16,7 @@ from torch import nn
 from cloome_sk.networks import DualEncoder
 from cloome_sk.training.callbacks import ProgressBar, TimeGuard
 from cloome_sk.training.data import PairDataset
+from cloome_sk.training.fine_tuning import Factors, freeze, parameter_groups
 from cloome_sk.training.net import ContrastiveCriterion, ContrastiveNet, Objective
 from cloome_sk.training.samplers import ReplicateSpreadingSampler
 
@@ -52,6 +53,12 @@ class TrainingPlan:
         Where to train.
     verbose : int
         Above 0, show a progress bar.
+    trainable : tuple of str or None, default=None
+        Patterns of the weights that are trained (`cloome_sk.training.fine_tuning`); None: all.
+    lr_factors : sequence of (str, float), default=()
+        Patterns, and what the learning rate of the weights they fit is multiplied by.
+    precision : {"fp32", "bf16"}, default="fp32"
+        What the networks compute in; weights and objective are float32.
     """
 
     objective: Objective
@@ -65,13 +72,17 @@ class TrainingPlan:
     seed: int
     device: str
     verbose: int
+    trainable: tuple[str, ...] | None = None
+    lr_factors: Factors = ()
+    precision: str = "fp32"
 
 
-def train_from_scratch(
+def train_pairs(
     phenotype: Callable[[], nn.Module],
     molecule: Callable[[], nn.Module],
     pairs: PairDataset,
     plan: TrainingPlan,
+    start: Callable[[DualEncoder], None] | None = None,
 ) -> tuple[dict[str, np.ndarray], list[dict[str, Any]]]:
     """Build two networks and train them on pairs, leaving torch's own generator alone.
 
@@ -83,6 +94,8 @@ def train_from_scratch(
         The training pairs.
     plan : TrainingPlan
         How to train.
+    start : callable, optional
+        Puts weights that were trained before into the fresh network.
 
     Returns
     -------
@@ -95,6 +108,8 @@ def train_from_scratch(
     ------
     FloatingPointError
         If the objective stops being finite.
+    ValueError
+        If a pattern of the plan fits no weight.
     """
     # The last three undo what a caller's context may have changed about new tensors.
     with (
@@ -107,6 +122,8 @@ def train_from_scratch(
         network = DualEncoder(
             phenotype(), molecule(), inv_tau=plan.inv_tau, learn_inv_tau=plan.learn_inv_tau
         ).float()
+        if start is not None:
+            start(network)
         history = _train(network, pairs, plan)
     state = {
         name: value.detach().cpu().numpy().copy() for name, value in network.state_dict().items()
@@ -147,9 +164,14 @@ def _train(network: DualEncoder, pairs: PairDataset, plan: TrainingPlan) -> list
     )
     n_steps = int(plan.max_epochs * len(sampler))
     record = EpochRecord()
+    frozen = freeze(network, plan.trainable)
+    groups = parameter_groups(network.named_parameters(), plan.lr, plan.lr_factors)
     net = ContrastiveNet(
         network,
         sampler=sampler,
+        groups=groups,
+        frozen=frozen,
+        precision=plan.precision,
         criterion=ContrastiveCriterion,
         criterion__objective=plan.objective,
         optimizer=torch.optim.AdamW,
@@ -158,7 +180,7 @@ def _train(network: DualEncoder, pairs: PairDataset, plan: TrainingPlan) -> list
         lr=plan.lr,
         max_epochs=plan.max_epochs,
         train_split=None,
-        callbacks=[record, *_callbacks(plan, n_steps)],
+        callbacks=[record, *_callbacks(plan, n_steps, [group["lr"] for group in groups])],
         device=plan.device,
         verbose=0,
     )
@@ -166,13 +188,13 @@ def _train(network: DualEncoder, pairs: PairDataset, plan: TrainingPlan) -> list
     return record.epochs_
 
 
-def _callbacks(plan: TrainingPlan, n_steps: int) -> list[Callback]:
+def _callbacks(plan: TrainingPlan, n_steps: int, rates: list[float]) -> list[Callback]:
     callbacks: list[Callback] = []
     if plan.schedule == "one-cycle" and n_steps >= FEWEST_CYCLED:
         callbacks.append(
             LRScheduler(
                 torch.optim.lr_scheduler.OneCycleLR,
-                max_lr=plan.lr,
+                max_lr=rates,
                 total_steps=n_steps,
                 cycle_momentum=False,
                 step_every="batch",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -35,8 +35,19 @@ class ContrastiveCriterion(nn.Module):
 class ContrastiveNet(NeuralNet):
     """Train a dual encoder; one method for each thing that differs from skorch's defaults."""
 
-    def __init__(self, *args: Any, sampler: Any = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        sampler: Any = None,
+        groups: list[dict[str, Any]],
+        frozen: Sequence[nn.Module] = (),
+        precision: str = "fp32",
+        **kwargs: Any,
+    ) -> None:
         self.sampler = sampler
+        self.groups = groups
+        self.frozen = frozen
+        self.precision = precision
         super().__init__(*args, **kwargs)
 
     @property
@@ -50,17 +61,19 @@ class ContrastiveNet(NeuralNet):
 
     def infer(self, x: PairInputs, **fit_params: Any) -> tuple[Tensor, Tensor, Tensor]:
         """Embed a batch on the device of the network."""
-        return self.module_(*x.on(self.device))
+        for module in self.frozen:
+            module.eval()
+        inputs = x.on(self.device)
+        kind = torch.device(self.device).type
+        with torch.autocast(kind, torch.bfloat16, enabled=self.precision == "bf16"):
+            return self.module_(*inputs)
 
     def get_params_for_optimizer(
         self, prefix: str, named_parameters: Iterator[tuple[str, nn.Parameter]]
     ) -> tuple[Any, dict[str, Any]]:
-        """Decay matrices and kernels only: not biases, norms or the temperature."""
-        named = list(named_parameters)
-        _, kwargs = super().get_params_for_optimizer(prefix, iter(named))
-        kernels = [parameter for _, parameter in named if parameter.ndim >= 2]
-        others = [parameter for _, parameter in named if parameter.ndim < 2]
-        return ([{"params": kernels}, {"params": others, "weight_decay": 0.0}],), kwargs
+        """Give the optimizer its groups."""
+        _, kwargs = super().get_params_for_optimizer(prefix, named_parameters)
+        return (self.groups,), kwargs
 
     def train_step_single(self, batch: Batch, **fit_params: Any) -> dict[str, Any]:
         """Refuse to go on from an objective that is no longer a number."""

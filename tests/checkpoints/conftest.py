@@ -121,6 +121,34 @@ def as_trained() -> Callable[[OrderedDict[str, Tensor]], dict[str, Any]]:
     return trained
 
 
+@pytest.fixture(scope="session")
+def published_state() -> OrderedDict[str, Tensor]:
+    """Weights of the published sizes, drawn so that the values of the layers stay of one order."""
+    state = authors_state(
+        n_channels=5,
+        n_components=512,
+        width=64,
+        blocks=(3, 4, 6, 3),
+        n_bits=1024,
+        hidden=(1024,) * 4,
+    )
+    for name, value in state.items():
+        if value.ndim >= 2:
+            value *= 10 * (2 / value[0].numel()) ** 0.5
+        elif value.ndim == 1 and name.endswith(".weight"):
+            value += 0.7
+    return state
+
+
+@pytest.fixture(scope="session")
+def published_file(published_state, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file such as the published ones: all names with the prefix of parallel training."""
+    path = tmp_path_factory.mktemp("weights") / "cloome.pt"
+    named = OrderedDict((f"module.{name}", value) for name, value in published_state.items())
+    torch.save({"epoch": 63, "name": "run", "state_dict": named}, path)
+    return path
+
+
 @pytest.fixture
 def save(tmp_path: Path) -> Callable[..., Path]:
     """Store something with `torch.save`; in the format before version 1.6 if ``legacy``."""

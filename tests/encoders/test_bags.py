@@ -21,6 +21,7 @@ from cloome_sk.datasets import make_profiles
 from cloome_sk.encoders import ImageEncoder, MoleculeEncoder, ProfileEncoder
 from cloome_sk.encoders._bags import Bags
 from cloome_sk.encoders.bags import BagEncoder
+from cloome_sk.networks import ImageNetResNet
 
 SMILES = ["CCO", "CCN", "CCC", "c1ccccc1"]
 SMALL = {"hidden_sizes": (16,), "dropout": 0.0, "input_dropout": 0.0}
@@ -493,3 +494,50 @@ def test_each_bag_is_one_training_pair_of_one_molecule():
     by_plate = clone(embedder).set_params(phenotype__group_by="plate")
     with pytest.raises(ValueError, match=r"3 of 3 bag\(s\) hold several molecules, such as Meta"):
         by_plate.fit(X)
+
+
+# ---------------------------------------------------------------- weights that are there already
+
+
+def told_bags(**params) -> BagEncoder:
+    """Bags of sites that nothing has to be learned for."""
+    settings = {"channels": ["Mito", "DNA"], "normalization": "image", "illumination": None}
+    return BagEncoder(ImageEncoder(**{**settings, **params}))
+
+
+def test_bags_are_ready_where_their_rows_are():
+    table = image_sites()
+    fitted, ready = told_bags().fit(table), told_bags().ready()
+    assert ready.encoder_.site_shape_ is None
+    assert ready.encoder.get_params() == ready.encoder_.get_params()
+    for encoder in (ready, told_bags().ready(table)):
+        for got, expected in zip(
+            encoder.inputs(table).values[:], fitted.inputs(table).values[:], strict=True
+        ):
+            np.testing.assert_array_equal(got, expected)
+    assert not told_bags().learns
+    assert told_bags(normalization="dataset").learns
+    with pytest.raises(ValueError, match='normalization="dataset"'):
+        told_bags(normalization="dataset").ready()
+    with pytest.raises(ValueError, match="the table has no column 'well'"):
+        told_bags().ready(table.drop(columns="Metadata_Well"))
+    with pytest.raises(TypeError, match="takes a phenotype encoder of single rows"):
+        BagEncoder(MoleculeEncoder()).ready()
+
+
+def test_weights_go_into_the_network_of_the_rows(tmp_path):
+    stored = ImageNetResNet(3, 1000, depth=18).state_dict()
+    torch.save(stored, tmp_path / "resnet18.pth")
+    encoder = told_bags(weights=tmp_path / "resnet18.pth", normalization="imagenet").ready()
+    network = encoder.make_network(4)
+    encoder.load_weights(network)
+    part = encoder.pretrained_part(network)
+    assert part is network.network.backbone
+    torch.testing.assert_close(
+        part.state_dict()["layer3.1.conv2.weight"], stored["layer3.1.conv2.weight"]
+    )
+    profiles = BagEncoder(ProfileEncoder(columns=[0]), group_by="Metadata_Well")
+    profiles.fit(pd.DataFrame({"x": [0.0, 1.0], "Metadata_Well": ["A01", "A02"]}))
+    network = profiles.make_network(4)
+    profiles.load_weights(network)
+    assert profiles.pretrained_part(network) is network.network

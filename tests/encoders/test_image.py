@@ -172,7 +172,7 @@ def test_each_distinct_site_is_read_once(tmp_path: Path) -> None:
 def test_size_shrinks_by_averaging_areas(tmp_path: Path) -> None:
     table = site_table(tmp_path)
     full = pixels(ImageEncoder().fit(table), table).astype(np.float64)
-    small = pixels(ImageEncoder(size=12).fit(table), table)
+    small = pixels(ImageEncoder(network=Flat, size=12).fit(table), table)
     assert small.shape == (8, 2, 12, 16)
     blocks = full.reshape(8, 2, 12, 2, 16, 2).mean(axis=(3, 5))
     assert np.abs(small - blocks).max() <= 0.5
@@ -186,7 +186,12 @@ def test_mixed_shapes_are_named_or_brought_to_one(tmp_path: Path) -> None:
         tifffile.imwrite(table[f"Image_{name}"][5], arrays(1, (30, 30))[0])
     with pytest.raises(ImageError, match=r"5_DNA.*shape \(2, 30, 30\), others.*\(row 5\)"):
         ImageEncoder().fit(table)
-    assert pixels(ImageEncoder(size=(10, 12)).fit(table), table).shape == (8, 2, 10, 12)
+    assert pixels(ImageEncoder(network=Flat, size=(10, 12)).fit(table), table).shape == (
+        8,
+        2,
+        10,
+        12,
+    )
     with pytest.warns(UserWarning, match="row 5"):
         skipped = ImageEncoder(on_error="skip").fit_inputs(table, np.arange(8))
     assert skipped.index.tolist() == [0, 1, 2, 3, 4, -1, 6, 7]
@@ -352,7 +357,7 @@ def test_a_cache_gives_the_same_pixels_and_is_read_again(tmp_path: Path, n_jobs:
     again = ImageEncoder(cache=str(folder)).fit(table)
     np.testing.assert_array_equal(pixels(again, table), reference)
     assert [path.stat().st_mtime_ns for path in stored] == times
-    other = ImageEncoder(cache=str(folder), size=12).fit(table)
+    other = ImageEncoder(network=Flat, cache=str(folder), size=12).fit(table)
     assert pixels(other, table).shape == (8, 2, 12, 16)
     assert len(sorted(folder.rglob("*.npy"))) == 16
 

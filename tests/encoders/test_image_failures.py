@@ -17,7 +17,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from torch import nn
 
-from cloome_sk import CloomeEmbedder
+from cloome_sk import CloomeEmbedder, training
 from cloome_sk.encoders import BagEncoder, ImageEncoder, MoleculeEncoder
 from cloome_sk.imaging import ImageError, read_image
 
@@ -106,13 +106,13 @@ def test_training_stops_for_a_file_that_goes_during_it(
     table = files(tmp_path)
     model = embedder(quick(on_error="skip", cache=None))
 
-    train = CloomeEmbedder._train
+    train = training.train_pairs
 
-    def late(self: CloomeEmbedder, *arguments: Any) -> Any:
+    def late(*arguments: Any) -> Any:
         Path(table["Image_DNA"][3]).unlink()
-        return train(self, *arguments)
+        return train(*arguments)
 
-    monkeypatch.setattr(CloomeEmbedder, "_train", late)
+    monkeypatch.setattr(training, "train_pairs", late)
     with pytest.raises(ImageError, match=r"3_DNA\.tif.*\(row 3\)"):
         model.fit(table)
     assert not hasattr(model, "phenotype_")

@@ -35,6 +35,11 @@ class Mean(nn.Module):
         return self.linear(images.mean(dim=(2, 3)))
 
 
+def tiny(**parameters: Any) -> ImageEncoder:
+    """An encoder whose network takes sites of any size."""
+    return ImageEncoder(network=Mean, **parameters)
+
+
 def embedder(phenotype: Any, **parameters: Any) -> CloomeEmbedder:
     return CloomeEmbedder(
         phenotype,
@@ -99,10 +104,10 @@ def by_row(inputs: Any) -> Any:
 
 def test_each_row_has_the_limits_of_its_plate_and_channel() -> None:
     table = plates()
-    encoder = ImageEncoder(scaling="plate").fit(table)
+    encoder = tiny(scaling="plate").fit(table)
     np.testing.assert_array_equal(by_row(encoder.inputs(table)), literal(table))
     subset = np.array([9, 2, 11, 0, 5])
-    inputs = ImageEncoder(scaling="plate").fit_inputs(table, subset)
+    inputs = tiny(scaling="plate").fit_inputs(table, subset)
     np.testing.assert_array_equal(by_row(inputs), literal(table)[subset])
     _, mean, _ = by_row(means().fit_inputs(table, subset))
     controls = table[table["Metadata_role"] == "negcon"].set_index("Metadata_Plate")["Image_DNA"]
@@ -118,7 +123,7 @@ def test_a_site_that_is_skipped_does_not_shift_the_plates(n_jobs: int | None) ->
     broken = table.copy()
     broken.loc[lost[0], "Image_ER"] = None
     broken.at[lost[1], "Image_ER"] = np.ones((3, 3), dtype=np.uint16)
-    encoder = ImageEncoder(scaling="plate", normalization="plate", on_error="skip", n_jobs=n_jobs)
+    encoder = tiny(scaling="plate", normalization="plate", on_error="skip", n_jobs=n_jobs)
     with pytest.warns(UserWarning, match="2 of 15"):
         inputs = encoder.fit_inputs(broken, treated)
     assert np.flatnonzero(inputs.index < 0).tolist() == [1, 4]
@@ -147,14 +152,14 @@ def test_one_file_on_two_plates_is_read_as_each_wants_it(tmp_path: Path) -> None
             "Image_DNA": [ramp(0, 500), path, ramp(100, 900), path, path],
         }
     )
-    encoder = ImageEncoder(scaling="plate").fit(table)
+    encoder = tiny(scaling="plate").fit(table)
     inputs = encoder.inputs(table)
     assert inputs.index.tolist() == [0, 1, 2, 3, 1]
     got = by_row(inputs)[:, 0]
     np.testing.assert_array_equal(got[1], scaled(image, 0, 500))
     np.testing.assert_array_equal(got[3], scaled(image, 100, 900))
     assert (got[1] != got[3]).any()
-    inputs = ImageEncoder(scaling="none", normalization="plate").fit(table).inputs(table)
+    inputs = tiny(scaling="none", normalization="plate").fit(table).inputs(table)
     assert inputs.index.tolist() == [0, 1, 2, 3, 1]
     means = by_row(inputs)[1][:, 0]
     wanted = [ramp(0, 500).mean(), ramp(100, 900).mean()]
@@ -165,8 +170,8 @@ def test_a_cache_knows_the_limits(tmp_path: Path) -> None:
     table = plates()
     other = table.assign(Metadata_role=["negcon"] * len(table))
     for given in (table, other, table):
-        cached = ImageEncoder(scaling="plate", cache=tmp_path / "cache").fit(given)
-        plain = ImageEncoder(scaling="plate").fit(given)
+        cached = tiny(scaling="plate", cache=tmp_path / "cache").fit(given)
+        plain = tiny(scaling="plate").fit(given)
         np.testing.assert_array_equal(by_row(cached.inputs(given)), by_row(plain.inputs(given)))
     np.testing.assert_array_equal(by_row(cached.inputs(table)), literal(table))
 
@@ -178,10 +183,10 @@ def test_a_cache_knows_the_illumination(tmp_path: Path) -> None:
         if value is not None:
             np.save(tmp_path / f"{value}.npy", np.full(SHAPE, value, dtype=np.float32))
             given = table.assign(Illum_DNA=str(tmp_path / f"{value}.npy"))
-        encoder = ImageEncoder(scaling="percentile", cache=tmp_path / "cache").fit(given)
-        plain = ImageEncoder(scaling="percentile").fit(given)
+        encoder = tiny(scaling="percentile", cache=tmp_path / "cache").fit(given)
+        plain = tiny(scaling="percentile").fit(given)
         np.testing.assert_array_equal(by_row(encoder.inputs(given)), by_row(plain.inputs(given)))
-    halves = ImageEncoder(scaling="none", cache=tmp_path / "cache")
+    halves = tiny(scaling="none", cache=tmp_path / "cache")
     for value in (1.0, 2.0):
         given = table.assign(Illum_DNA=str(tmp_path / f"{value}.npy"))
         got = by_row(halves.fit(given).inputs(given))[:, 0]
@@ -197,14 +202,14 @@ def test_limits_are_learned_after_preprocess_and_correction(tmp_path: Path) -> N
     negative = table.copy()
     for name in ("Image_DNA", "Image_ER"):
         negative[name] = [inverted(image) for image in table[name]]
-    encoder = ImageEncoder(scaling="plate", preprocess=inverted).fit(table)
+    encoder = tiny(scaling="plate", preprocess=inverted).fit(table)
     np.testing.assert_array_equal(by_row(encoder.inputs(table)), literal(negative))
     halved = table.copy()
     np.save(tmp_path / "two.npy", np.full(SHAPE, 2.0, dtype=np.float32))
     for name in ("DNA", "ER"):
         halved[f"Image_{name}"] = [2 * image for image in table[f"Image_{name}"]]
         halved[f"Illum_{name}"] = str(tmp_path / "two.npy")
-    fitted = ImageEncoder(scaling="plate").fit(halved)
+    fitted = tiny(scaling="plate").fit(halved)
     for plate in range(3):
         np.testing.assert_allclose(
             fitted.plate_limits_[f"P{plate}"][0],
@@ -233,7 +238,7 @@ def mean_of(encoder: Any, plate: str = "P1") -> float:
 
 
 def means(**parameters: Any) -> ImageEncoder:
-    return ImageEncoder(scaling="none", normalization="plate", network=Mean, **parameters)
+    return tiny(scaling="none", normalization="plate", **parameters)
 
 
 def test_further_plates_have_controls_by_the_rule_of_fit() -> None:
@@ -257,7 +262,7 @@ def test_further_plates_have_controls_by_the_rule_of_fit() -> None:
 
 def test_further_plates_are_added_to_those_known() -> None:
     table = plates(2)
-    encoder = ImageEncoder(scaling="plate", normalization="plate").fit(table)
+    encoder = tiny(scaling="plate", normalization="plate").fit(table)
     earlier = [dict(encoder.plate_limits_), dict(encoder.plate_statistics_)]
     new = table[table["Metadata_Plate"] == "P1"].assign(Metadata_Plate="P7")
     encoder.fit_plates(new)
@@ -273,7 +278,7 @@ def test_further_plates_are_added_to_those_known() -> None:
 @pytest.mark.parametrize("parameter", ["scaling", "normalization"])
 def test_a_failure_with_further_plates_leaves_those_known(parameter: str) -> None:
     table = plates(2)
-    encoder = ImageEncoder(**{parameter: "plate"}).fit(table)  # type: ignore[arg-type]
+    encoder = tiny(**{parameter: "plate"}).fit(table)  # type: ignore[arg-type]
     before = dict(vars(encoder))
     new = table.assign(Metadata_Plate=table["Metadata_Plate"].map({"P0": "P8", "P1": "P9"}))
     broken = new[["Metadata_Plate", "Metadata_role", "Image_DNA", "Image_ER"]].copy()
@@ -336,7 +341,7 @@ def test_a_plate_is_learned_from_a_number_of_controls_spread_over_it(
     given: dict[str, Any] = {"normalization": "plate", "scaling": "none"}
     if parameter == "scaling":
         given = {"scaling": "plate"}
-    encoder = ImageEncoder(**given).fit(table, np.array([20]))
+    encoder = tiny(**given).fit(table, np.array([20]))
     # 16 of the 20, from the first to the last.
     chosen = [values[(2 * 19 * place + 15) // 30] for place in range(16)]
     assert len(set(chosen)) == 16
@@ -368,7 +373,7 @@ def test_a_plate_none_of_whose_controls_can_be_read_is_named(parameter: str, lac
     table = plates(2)
     bad = (table["Metadata_Plate"] == "P1") & table["Metadata_role"].notna()
     table["Image_ER"] = table["Image_ER"].where(~bad, "absent.tif" if lack == "file" else None)
-    encoder = ImageEncoder(on_error="skip", **{parameter: "plate"})  # type: ignore[arg-type]
+    encoder = tiny(on_error="skip", **{parameter: "plate"})
     treated = np.flatnonzero(table["Metadata_role"].isna())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -392,7 +397,7 @@ def test_controls_are_never_among_the_skipped() -> None:
     control = int(np.flatnonzero(table["Metadata_role"].notna())[0])
     lost = 4 if control != 4 else 5
     table.loc[[control, lost], "Image_DNA"] = "absent.tif"
-    model = embedder(ImageEncoder(network=Mean, on_error="skip"))
+    model = embedder(tiny(on_error="skip"))
     with pytest.warns(UserWarning, match=rf"1 of 9 row.*row {lost}: "):
         model.fit(table)
     assert model.skipped_rows_.tolist() == [lost]
@@ -406,7 +411,7 @@ def test_controls_left_out_of_limits_are_told(lack):
         table.index != 1, "absent.tif" if lack == "file" else None
     )
     with pytest.warns(UserWarning, match=r"plate 'P1': row 1: "):
-        encoder = ImageEncoder(scaling="plate", on_error="skip").fit(table, np.array([3, 4]))
+        encoder = tiny(scaling="plate", on_error="skip").fit(table, np.array([3, 4]))
     assert encoder.plate_limits_["P1"][0].tolist() == [10, 40]
 
 
@@ -417,6 +422,4 @@ def not_finite(image: np.ndarray) -> np.ndarray:
 def test_nan_in_a_control_does_not_stop_a_fit_that_skips():
     table = marked([10, 17, 40, 80, 160], Metadata_role=["negcon"] * 3 + [None] * 2)
     with pytest.warns(UserWarning, match=r"plate 'P1': row 1: "):
-        ImageEncoder(scaling="plate", on_error="skip", preprocess=not_finite).fit(
-            table, np.array([3, 4])
-        )
+        tiny(scaling="plate", on_error="skip", preprocess=not_finite).fit(table, np.array([3, 4]))

@@ -71,7 +71,7 @@ def embedder(phenotype: Any, **parameters: Any) -> CloomeEmbedder:
 
 def raw(**parameters: Any) -> ImageEncoder:
     """An encoder whose prepared pixels are those of the files."""
-    return ImageEncoder(scaling="none", **parameters)
+    return ImageEncoder(**{"network": Mean, "scaling": "none"} | parameters)  # type: ignore[arg-type]
 
 
 def pixels(encoder: ImageEncoder, table: pd.DataFrame) -> np.ndarray:

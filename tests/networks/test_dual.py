@@ -7,7 +7,16 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 
-from cloome_sk.networks import MLP, DualEncoder, embed
+from cloome_sk.networks import (
+    MLP,
+    BagNetwork,
+    DualEncoder,
+    GatedAttention,
+    ImageNetwork,
+    ResNet,
+    SmallCNN,
+    embed,
+)
 
 
 def functional_mlp(state, inputs, n_hidden, training):
@@ -101,3 +110,57 @@ def test_blocks_are_small_enough_for_large_inputs_and_may_be_tuples(monkeypatch)
     expected = values * np.arange(10.0)[:, None] + 1
     expected /= np.linalg.norm(expected, axis=1, keepdims=True)
     np.testing.assert_allclose(embedded, expected, rtol=1e-6)
+
+
+def pixels(n, side=48):
+    """Spots of random sizes, so that no two images look alike."""
+    random, (rows, columns) = np.random.default_rng(0), np.mgrid[:side, :side]
+    sites = random.integers(0, 30, (n, 3, side, side))
+    for site in sites:
+        for channel in site:
+            for _ in range(random.integers(1, 9)):
+                row, column, radius = random.integers(2, side // 2, 3)
+                distance = (rows - 2 * row) ** 2 + (columns - 2 * column) ** 2
+                channel[distance < radius**2] += 60
+    return sites.clip(0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("make", [lambda: SmallCNN(3, 16), lambda: ResNet(3, 16, depth=18)])
+def test_bf16_is_close_to_fp32(make):
+    torch.manual_seed(0)
+    network = ImageNetwork(make(), [40.0] * 3, [30.0] * 3).eval()
+    images = pixels(6)
+    full, half = (embed(network, images, "cpu", precision=p) for p in ("fp32", "bf16"))
+    assert half.dtype == np.float32
+    assert not np.array_equal(full, half)
+    np.testing.assert_allclose(np.linalg.norm(half, axis=1), 1, rtol=1e-6)
+    assert (full * half).sum(axis=1).min() > 0.999
+    assert all(value.dtype == torch.float32 for value in network.parameters())
+
+
+@pytest.mark.parametrize("pooling", [None, GatedAttention(16)])
+def test_bf16_of_bags_and_of_profiles(pooling):
+    torch.manual_seed(0)
+    network = BagNetwork(MLP(20, 16, (32,)), pooling).eval()
+
+    class Bags:
+        shape = (3, 4, 20)
+
+        def __len__(self):
+            return 3
+
+        def __getitem__(self, rows):
+            values = np.random.default_rng(0).normal(size=(12, 20)).astype(np.float32)
+            return values, np.repeat(np.arange(3), 4)
+
+    full, half = (embed(network, Bags(), "cpu", precision=p) for p in ("fp32", "bf16"))
+    assert half.dtype == np.float32
+    assert not np.array_equal(full, half)
+    assert (full * half).sum(axis=1).min() > 0.999
+
+
+def test_a_precision_that_does_not_exist():
+    with pytest.raises(
+        ValueError, match=r"precision must be one of \['fp32', 'bf16'\], got 'fp16'"
+    ):
+        embed(MLP(2, 2, ()), np.zeros((1, 2), np.float32), "cpu", precision="fp16")

@@ -200,6 +200,7 @@ def test_chunks_change_nothing(normalization, evaluation, monkeypatch):
         net.backbone.seen.clear()
         window = 20 * 26 if evaluation == "full" else 8 * 9
         monkeypatch.setattr(images, "CHUNK", 3 * window * 2 + 5)  # two images at a time
+        monkeypatch.setattr(images, "CPU_CHUNK", 3 * window * 2 + 5)
         torch.testing.assert_close(net(inputs), whole, rtol=1e-6, atol=1e-6)
     assert max(len(part) for part in net.backbone.seen) == 2
 

@@ -13,8 +13,9 @@ import torch
 
 from cloome_sk.networks import MLP, DualEncoder
 from cloome_sk.objectives import infonce
-from cloome_sk.training import PairDataset, TrainingPlan, callbacks, fitting, train_from_scratch
+from cloome_sk.training import PairDataset, TrainingPlan, callbacks, fitting, train_pairs
 from cloome_sk.training.callbacks import LONG_FIT, TIMED, WARM_UP, ProgressBar, TimeGuard
+from cloome_sk.training.fine_tuning import parameter_groups
 from cloome_sk.training.net import ContrastiveCriterion, ContrastiveNet
 
 N_PAIRS = 50
@@ -50,7 +51,7 @@ def plan(**changes):
 
 def train(pairs, **changes):
     networks = (lambda: MLP(5, 4, (8,)), lambda: MLP(12, 4, (8,)))
-    return train_from_scratch(*networks, pairs, plan(**changes))
+    return train_pairs(*networks, pairs, plan(**changes))
 
 
 # -------------------------------------------------------------------- history
@@ -103,6 +104,7 @@ def test_only_matrices_are_decayed():
     network = DualEncoder(MLP(5, 4, (8,)), MLP(12, 4, (8, 8)))
     net = ContrastiveNet(
         network,
+        groups=parameter_groups(network.named_parameters(), 1e-3, ()),
         criterion=ContrastiveCriterion,
         criterion__objective=infonce,
         optimizer=torch.optim.AdamW,
@@ -255,7 +257,7 @@ def test_a_fit_shorter_than_the_measurement_says_nothing(monkeypatch):
 
 def test_only_a_fit_on_the_cpu_is_timed():
     kinds = {
-        device: {type(c) for c in fitting._callbacks(plan(device=device), 10)}
+        device: {type(c) for c in fitting._callbacks(plan(device=device), 10, [1e-3])}
         for device in ("cpu", "cuda")
     }
     assert TimeGuard in kinds["cpu"]
@@ -280,8 +282,10 @@ def test_progress_bar_ends_full_where_batches_were_joined(pairs, capsys):
     )
     train(few, batch_size=2, max_epochs=2, verbose=1)
     assert "100%" in capsys.readouterr().err
-    assert any(isinstance(c, ProgressBar) for c in fitting._callbacks(plan(verbose=1), 10))
-    assert not any(isinstance(c, ProgressBar) for c in fitting._callbacks(plan(verbose=0), 10))
+    assert any(isinstance(c, ProgressBar) for c in fitting._callbacks(plan(verbose=1), 10, [1e-3]))
+    assert not any(
+        isinstance(c, ProgressBar) for c in fitting._callbacks(plan(verbose=0), 10, [1e-3])
+    )
 
 
 # ---------------------------------------------------- how a search calls a fit
@@ -300,7 +304,7 @@ def test_trainings_in_threads_do_not_disturb_one_another(pairs):
 
     def with_dropout(seed):
         networks = (lambda: MLP(5, 4, (8,), dropout=0.5), lambda: MLP(12, 4, (8,), dropout=0.5))
-        return train_from_scratch(*networks, pairs, plan(seed=seed, max_epochs=20))[0]
+        return train_pairs(*networks, pairs, plan(seed=seed, max_epochs=20))[0]
 
     expected = [with_dropout(seed) for seed in range(6)]
     before = torch.get_rng_state()

@@ -1,0 +1,176 @@
+"""Weights that training starts from, or that are used as they are: of a file, put in place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.base import clone
+
+from cloome_sk.encoders import ImageEncoder, MoleculeEncoder
+from cloome_sk.encoders.base import Encoder
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from cloome_sk.checkpoints import Checkpoint
+    from cloome_sk.networks import DualEncoder
+
+LISTED = 4
+
+
+def trainable_patterns(embedder: Any) -> tuple[str, ...] | None:
+    """Patterns of the weights to train: None for all, () for none."""
+    given = embedder.trainable
+    if isinstance(given, str) and given == "auto":
+        return None if embedder.checkpoint is None else ()
+    if isinstance(given, (bool, np.bool_)):
+        return None if given else ()
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
+def check_start(embedder: Any) -> None:
+    """Refuse patterns that are none, and to train nothing of what was never trained."""
+    patterns = trainable_patterns(embedder)
+    if patterns is not None and not all(isinstance(pattern, str) for pattern in patterns):
+        raise TypeError(
+            'trainable= takes "auto", True, False, or names of weights with wildcards, such as '
+            f'["molecule", "phenotype.backbone.layer4"]; got {embedder.trainable!r}.'
+        )
+    if patterns == () and embedder.checkpoint is None:
+        raise ValueError(
+            f"trainable={embedder.trainable!r} trains nothing, and without checkpoint= there are "
+            "no weights but random ones."
+        )
+    for pattern, factor in (embedder.lr_factors or {}).items():
+        number = isinstance(factor, (int, float, np.number)) and np.isfinite(factor) and factor > 0
+        if not isinstance(pattern, str) or not number:
+            raise ValueError(
+                "lr_factors= maps names of weights to positive factors of the learning rate, such "
+                f'as {{"phenotype.backbone": 0.1}}; got {pattern!r}: {factor!r}. Weights that are '
+                "not to be trained at all are left out of trainable=."
+            )
+
+
+def read_start(embedder: Any, checkpoint: Checkpoint | None = None) -> Checkpoint | None:
+    """Read the checkpoint that is asked for, and compare its embedding with the parameters."""
+    if embedder.checkpoint is None:
+        return None
+    from cloome_sk.checkpoints import CheckpointError, read_checkpoint
+
+    checkpoint = checkpoint or read_checkpoint(embedder.checkpoint)
+    if checkpoint.n_components != embedder.n_components:
+        raise CheckpointError(
+            checkpoint.path,
+            f"embeds in {checkpoint.n_components} components, and n_components="
+            f"{embedder.n_components}: set n_components={checkpoint.n_components}.",
+        )
+    return checkpoint
+
+
+def encoders_for(embedder: Any, checkpoint: Checkpoint) -> tuple[Encoder, MoleculeEncoder]:
+    """Give the encoders that the user chose, else those of the published model."""
+    from cloome_sk.checkpoints import PUBLISHED, CheckpointError
+
+    if not isinstance(embedder.phenotype, str):
+        phenotype = clone(embedder.phenotype)
+    elif checkpoint.n_channels == len(PUBLISHED.channels):
+        phenotype = ImageEncoder.published()
+    else:
+        raise CheckpointError(
+            checkpoint.path,
+            f"takes {checkpoint.n_channels} channels, the published model "
+            f"{len(PUBLISHED.channels)}. Say which they are, and how they are scaled: "
+            "CloomeEmbedder(phenotype=ImageEncoder.published(channels=[...], "
+            "normalization=(mean, std)), checkpoint=...).",
+        )
+    if embedder.molecule is not None:
+        return phenotype, clone(embedder.molecule)
+    if checkpoint.n_bits == PUBLISHED.n_bits:
+        molecule = MoleculeEncoder(
+            radius=PUBLISHED.radius,
+            n_bits=PUBLISHED.n_bits,
+            use_chirality=PUBLISHED.use_chirality,
+            hidden_sizes=checkpoint.hidden_sizes,
+        )
+    else:
+        # No file says what its bits mean, and the same width can be filled in many ways.
+        molecule = MoleculeEncoder(features="precomputed", hidden_sizes=checkpoint.hidden_sizes)
+    return phenotype, molecule
+
+
+def start_weights(
+    phenotype: Encoder, molecule: Encoder, checkpoint: Checkpoint | None
+) -> Callable[[DualEncoder], None]:
+    """Give what puts the weights of all files into a fresh network."""
+
+    def put(network: DualEncoder) -> None:
+        phenotype.load_weights(network.phenotype)
+        molecule.load_weights(network.molecule)
+        if checkpoint is not None:
+            _put(checkpoint, "phenotype", phenotype.pretrained_part(network.phenotype))
+            _put(checkpoint, "molecule", molecule.pretrained_part(network.molecule))
+            network.log_inv_tau.data.fill_(checkpoint.log_inv_tau)
+
+    return put
+
+
+def _put(checkpoint: Checkpoint, side: str, part: nn.Module) -> None:
+    import torch
+
+    given: Mapping[str, np.ndarray] = getattr(checkpoint, side)
+    own = {name: tuple(value.shape) for name, value in part.state_dict().items()}
+    if problems := _differences(given, own):
+        from cloome_sk.checkpoints import CheckpointError
+
+        raise CheckpointError(
+            checkpoint.path,
+            f"its weights do not fit the network of {side}=: {'; '.join(problems)}. The file has "
+            f"{_sizes(checkpoint, side)}.",
+        )
+    part.load_state_dict({name: torch.from_numpy(value) for name, value in given.items()})
+
+
+def _differences(given: Mapping[str, np.ndarray], own: Mapping[str, tuple[int, ...]]) -> list[str]:
+    """Say how weights differ from those of a network, sizes first."""
+    reshaped = [
+        f"{name} is {given[name].shape} in the file and {shape} in the network"
+        for name, shape in own.items()
+        if name in given and given[name].shape != shape
+    ]
+    missing = [f"{name} is not in the file" for name in own if name not in given]
+    unknown = [f"{name} is not in the network" for name in given if name not in own]
+    everything = [*reshaped, *missing, *unknown]
+    more = len(everything) - LISTED
+    return everything[:LISTED] + ([f"and {more} more"] if more > 0 else [])
+
+
+def _sizes(checkpoint: Checkpoint, side: str) -> str:
+    if side == "phenotype":
+        return (
+            f"{checkpoint.n_channels} channels and {checkpoint.n_components} components, of "
+            'network="resnet50" (ImageEncoder.published() has its settings)'
+        )
+    hidden = ", ".join(map(str, checkpoint.hidden_sizes))
+    return (
+        f"{checkpoint.n_bits:,} inputs and hidden_sizes=({hidden}), as in MoleculeEncoder(n_bits="
+        f"{checkpoint.n_bits}, hidden_sizes=({hidden}))"
+    )
+
+
+def untrained_state(
+    phenotype: Encoder, molecule: Encoder, checkpoint: Checkpoint
+) -> dict[str, np.ndarray]:
+    """Give the weights of the whole network when nothing of it is trained."""
+    import torch
+
+    from cloome_sk.networks import DualEncoder
+
+    n_components = checkpoint.n_components
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"), torch.inference_mode(False):
+        network = DualEncoder(
+            phenotype.make_network(n_components), molecule.make_network(n_components)
+        )
+        start_weights(phenotype, molecule, checkpoint)(network)
+    return {name: value.detach().numpy() for name, value in network.state_dict().items()}
