@@ -66,7 +66,7 @@ def learned(embedder: Any, X: Any) -> dict[str, Any]:
         phenotype_inputs.take(usable),
         molecule_inputs.take(rows),
         groups,
-        start_weights(phenotype, molecule, checkpoint),
+        start_weights(phenotype, molecule, checkpoint, trainable_patterns(embedder)),
     )
     return {
         "phenotype_": phenotype,
@@ -115,6 +115,7 @@ def taken_over(embedder: Any, checkpoint: Any, X: Any = None, controls: Any = No
     phenotype, molecule = encoders_for(embedder, checkpoint)
     if X is not None and phenotype.learns:
         rows = np.flatnonzero(~controls.mask)
+        _hold_no_pixels(phenotype)
         phenotype.fit_inputs(X, rows, embedder.verbose, controls)
     else:
         phenotype.ready(X)
@@ -133,3 +134,11 @@ def taken_over(embedder: Any, checkpoint: Any, X: Any = None, controls: Any = No
         "checkpoint_sha256_": checkpoint.sha256,
         "_history": [],
     }
+
+
+def _hold_no_pixels(phenotype: Any) -> None:
+    """Have images read for what is learned of them alone: there are no epochs to keep them for."""
+    images = getattr(phenotype, "encoder", phenotype)
+    cache = getattr(images, "cache", None)
+    if isinstance(cache, str) and cache == "memory":
+        images.set_params(cache=None)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.base import clone
 
+from cloome_sk._tables import shown
 from cloome_sk.encoders import ImageEncoder, MoleculeEncoder
 from cloome_sk.encoders.base import Encoder
 
@@ -23,11 +24,16 @@ LISTED = 4
 def trainable_patterns(embedder: Any) -> tuple[str, ...] | None:
     """Patterns of the weights to train: None for all, () for none."""
     given = embedder.trainable
-    if isinstance(given, str) and given == "auto":
+    if _untold(embedder):
         return None if embedder.checkpoint is None else ()
     if isinstance(given, (bool, np.bool_)):
         return None if given else ()
     return (given,) if isinstance(given, str) else tuple(given)
+
+
+def _untold(embedder: Any) -> bool:
+    """Whether the user leaves it open what to train."""
+    return isinstance(embedder.trainable, str) and embedder.trainable == "auto"
 
 
 def check_start(embedder: Any) -> None:
@@ -43,6 +49,7 @@ def check_start(embedder: Any) -> None:
             f"trainable={embedder.trainable!r} trains nothing, and without checkpoint= there are "
             "no weights but random ones."
         )
+    _check_temperature(embedder, patterns)
     for pattern, factor in (embedder.lr_factors or {}).items():
         number = isinstance(factor, (int, float, np.number)) and np.isfinite(factor) and factor > 0
         if not isinstance(pattern, str) or not number:
@@ -51,6 +58,28 @@ def check_start(embedder: Any) -> None:
                 f'as {{"phenotype.backbone": 0.1}}; got {pattern!r}: {factor!r}. Weights that are '
                 "not to be trained at all are left out of trainable=."
             )
+    if embedder.lr_factors and patterns == () and _untold(embedder):
+        raise ValueError(
+            f'lr_factors={dict(embedder.lr_factors)!r} are of training, and trainable="auto" '
+            "trains nothing of a checkpoint. Say what to train: trainable=True, or names of "
+            'weights, such as trainable=["molecule", "phenotype.backbone.layer4"].'
+        )
+
+
+def _check_temperature(embedder: Any, patterns: tuple[str, ...] | None) -> None:
+    """Refuse to be told both to train the temperature and to leave it as it is."""
+    asked = not isinstance(embedder.learn_inv_tau, str) and bool(embedder.learn_inv_tau)
+    # Next to an outspoken "train nothing", as one of the choices of a search, it has no effect.
+    if patterns is None or not asked or not (patterns or _untold(embedder)):
+        return
+    from cloome_sk.training.fine_tuning import matches
+
+    if not any(matches("log_inv_tau", pattern) for pattern in patterns):
+        raise ValueError(
+            f"learn_inv_tau=True asks to train the temperature, and trainable="
+            f"{embedder.trainable!r} leaves it as it is. Add its name, "
+            f'trainable={[*patterns, "log_inv_tau"]!r}, or set learn_inv_tau="auto".'
+        )
 
 
 def read_start(embedder: Any, checkpoint: Checkpoint | None = None) -> Checkpoint | None:
@@ -101,19 +130,58 @@ def encoders_for(embedder: Any, checkpoint: Checkpoint) -> tuple[Encoder, Molecu
 
 
 def start_weights(
-    phenotype: Encoder, molecule: Encoder, checkpoint: Checkpoint | None
+    phenotype: Encoder,
+    molecule: Encoder,
+    checkpoint: Checkpoint | None,
+    trainable: tuple[str, ...] | None,
 ) -> Callable[[DualEncoder], None]:
-    """Give what puts the weights of all files into a fresh network."""
+    """Give what puts the weights of all files into a fresh network.
+
+    With a checkpoint, what is in no file must be trained.
+    """
 
     def put(network: DualEncoder) -> None:
         phenotype.load_weights(network.phenotype)
         molecule.load_weights(network.molecule)
         if checkpoint is not None:
-            _put(checkpoint, "phenotype", phenotype.pretrained_part(network.phenotype))
-            _put(checkpoint, "molecule", molecule.pretrained_part(network.molecule))
+            parts = (
+                phenotype.pretrained_part(network.phenotype),
+                molecule.pretrained_part(network.molecule),
+            )
+            _put(checkpoint, "phenotype", parts[0])
+            _put(checkpoint, "molecule", parts[1])
             network.log_inv_tau.data.fill_(checkpoint.log_inv_tau)
+            _refuse_random(network, parts, checkpoint, trainable)
 
     return put
+
+
+def _refuse_random(
+    network: DualEncoder,
+    parts: tuple[nn.Module, ...],
+    checkpoint: Checkpoint,
+    trainable: tuple[str, ...] | None,
+) -> None:
+    """Refuse weights that are neither in the file nor to be trained."""
+    from cloome_sk.training.fine_tuning import matches
+
+    if trainable is None:
+        return
+    in_file = {id(weight) for part in parts for weight in part.parameters()}
+    left = [
+        name
+        for name, weight in network.named_parameters()
+        if id(weight) not in in_file
+        and name != "log_inv_tau"
+        and not any(matches(name, pattern) for pattern in trainable)
+    ]
+    if left:
+        where = left[0].rpartition(".")[0]
+        raise ValueError(
+            f"{len(left)} weights, {shown(left, LISTED)}, are not in {checkpoint.path}, and would "
+            f"stay random: train them, trainable={[*trainable, where]!r}, or leave out what needs "
+            "them (the mean of a bag has no weights)."
+        )
 
 
 def _put(checkpoint: Checkpoint, side: str, part: nn.Module) -> None:
@@ -172,5 +240,5 @@ def untrained_state(
         network = DualEncoder(
             phenotype.make_network(n_components), molecule.make_network(n_components)
         )
-        start_weights(phenotype, molecule, checkpoint)(network)
+        start_weights(phenotype, molecule, checkpoint, trainable=())(network)
     return {name: value.detach().numpy() for name, value in network.state_dict().items()}

@@ -92,10 +92,12 @@ class CloomeEmbedder(
         Which weights `fit` trains: all, none, or those whose name fits a pattern, such as
         ``["molecule", "phenotype.backbone.layer4", "*.fc"]`` (the names are those of `state_`;
         ``"molecule"`` means all under it). "auto" trains none of a checkpoint, and all without
-        one. What is not trained stays as it is, running statistics of BatchNorm included.
+        one. What is not trained stays as it is, running statistics of BatchNorm included; so does
+        the temperature, unless ``"log_inv_tau"`` is among the names.
     lr_factors : dict of str to float, or None, default=None
         What `lr` is multiplied by for the weights that fit a pattern, for instance
-        ``{"phenotype.backbone": 0.1}``. The last pattern that fits counts.
+        ``{"phenotype.backbone": 0.1}``. The last pattern that fits counts. With a checkpoint it
+        needs `trainable`.
     precision : {"fp32", "bf16"}, default="fp32"
         What the networks compute in; weights, objective and embeddings are float32. "bf16" is
         faster where the processor or GPU has it, and tells embeddings apart less finely.
@@ -298,11 +300,19 @@ class CloomeEmbedder(
         ------
         cloome_sk.checkpoints.CheckpointError
             If the file cannot be read, or does not fit the encoders that were given.
+        TypeError
+            If `checkpoint` is among the parameters, or a name that is none.
         ValueError
-            If an encoder that was given learns from a table: `fit` is needed then.
+            If an encoder that was given learns from a table: `fit` is needed then; or has weights
+            that are not in the file.
         """
         from cloome_sk.checkpoints import read_checkpoint
 
+        if "checkpoint" in params:
+            raise TypeError(
+                "CloomeEmbedder.from_checkpoint: the file is given once, as its first argument; "
+                f"got {str(path)!r} and checkpoint={params['checkpoint']!r}."
+            )
         checkpoint = read_checkpoint(path)
         chosen = {"n_components": checkpoint.n_components, "trainable": False, **params}
         embedder = cls(**{**chosen, "checkpoint": path})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from inspect import signature
 from numbers import Integral
 from os import PathLike
@@ -13,7 +14,8 @@ import numpy as np
 import pandas as pd
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from cloome_sk.imaging import SCALINGS
+from cloome_sk.checkpoints.published import PUBLISHED
+from cloome_sk.imaging import SCALINGS, Channels
 
 PURPOSE = "ImageEncoder"
 
@@ -89,6 +91,21 @@ def _check_weights(encoder: Any) -> None:
         raise ValueError(
             f'{PURPOSE}: pooling="{encoder.pooling}" is of network="resnet18" and "resnet50", and '
             f"not of network={network!r}."
+        )
+
+
+def check_published_order(changes: Mapping[str, Any]) -> None:
+    """Refuse to give the numbers of one channel to another."""
+    given = changes.get("channels")
+    if given is None or isinstance(given, str) or "normalization" in changes:
+        return
+    names = Channels(given).names
+    if len(names) == len(PUBLISHED.channels) and names != PUBLISHED.channels:
+        raise ValueError(
+            f"ImageEncoder.published: channels={list(given)!r}, and the published weights and "
+            f"normalization are of {', '.join(PUBLISHED.channels)}, in this order. Leave channels= "
+            "out: columns are found by name, in whatever order, and stacks by the column "
+            "Metadata_Channels. For weights of other channels give normalization=(mean, std) too."
         )
 
 

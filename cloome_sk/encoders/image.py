@@ -13,7 +13,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from cloome_sk._tables import Columns
 from cloome_sk.checkpoints.published import PUBLISHED
-from cloome_sk.encoders._image_checks import CONSTRAINTS, check_image_parameters
+from cloome_sk.encoders._image_checks import (
+    CONSTRAINTS,
+    check_image_parameters,
+    check_published_order,
+)
 from cloome_sk.encoders._image_columns import choose_columns
 from cloome_sk.encoders._image_fitting import fit_encoder, make_ready, to_learn
 from cloome_sk.encoders._image_network import image_network
@@ -228,7 +232,11 @@ class ImageEncoder(Encoder):
         ------
         TypeError
             For a name that is no parameter.
+        ValueError
+            For `channels` in another order with the published `normalization`, whose numbers, like
+            the weights, belong to channels in the published order.
         """
+        check_published_order(changes)
         settings = {
             "channels": list(PUBLISHED.channels),
             "network": "resnet50",

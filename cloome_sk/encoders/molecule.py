@@ -178,12 +178,14 @@ class MoleculeEncoder(Encoder):
         Raises
         ------
         ValueError
-            If `features` is a transformer, which is fitted on a table; or if a column that the
-            parameters name is not in the table.
+            If `features` is a transformer, which is fitted on a table, and there is none; if a
+            column that the parameters name is not in the table; or if nothing says how many
+            precomputed features there are.
         """
         self._validate_params()
         check_hidden_sizes(self.hidden_sizes, self._purpose)
-        if X is not None and self.columns is not None:
+        # A transformer is fitted on a table, whose column it may have to find.
+        if X is not None and (self.columns is not None or not isinstance(self.features, str)):
             self.fit(X)
             return self
         if not isinstance(self.features, str):
@@ -196,6 +198,11 @@ class MoleculeEncoder(Encoder):
             raise ValueError(
                 f"{self._purpose}: columns={self.columns!r} are chosen from a table: call fit, or "
                 "name them."
+            )
+        if self._precomputed and names is None and n_inputs is None:
+            raise ValueError(
+                f'{self._purpose}(features="precomputed") needs `columns`, or the number of '
+                "features, n_inputs."
             )
         self.column_names_ = names
         if self._precomputed:

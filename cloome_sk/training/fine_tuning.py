@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
 
 LISTED = 24
 Factors = Sequence[tuple[str, float]]
@@ -51,8 +52,9 @@ def freeze(network: nn.Module, trainable: Sequence[str] | None) -> list[nn.Modul
     Returns
     -------
     list of nn.Module
-        Modules of which no weight is trained. They must stay in evaluation mode: BatchNorm would
-        change its running statistics, which are weights too, with every batch.
+        Modules with weights, neither of which nor of their parts is one trained. They must stay
+        in evaluation mode: BatchNorm would change its running statistics, which are weights too,
+        with every batch.
 
     Raises
     ------
@@ -66,12 +68,17 @@ def freeze(network: nn.Module, trainable: Sequence[str] | None) -> list[nn.Modul
         _check_fits("trainable", pattern, names)
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(any(matches(name, pattern) for pattern in trainable))
-    return [module for module in network.modules() if _is_frozen(module)]
+    return [module for name, module in network.named_modules() if _held(name, module, trainable)]
 
 
-def _is_frozen(module: nn.Module) -> bool:
-    own = list(module.parameters(recurse=False))
-    return bool(own) and not any(parameter.requires_grad for parameter in own)
+def _held(name: str, module: nn.Module, trainable: Sequence[str]) -> bool:
+    if not any(True for _ in module.parameters(recurse=False)):
+        # A norm can have statistics and no weight that would be frozen or not.
+        return isinstance(module, _NormBase) and not any(
+            matches(f"{name}.running_mean", pattern) for pattern in trainable
+        )
+    # What holds a trained part must not take it to evaluation mode: it may drop, crop or normalise.
+    return not any(parameter.requires_grad for parameter in module.parameters())
 
 
 def parameter_groups(

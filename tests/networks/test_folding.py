@@ -209,3 +209,16 @@ def test_networks_in_training_mode_are_left_alone():
     assert folded(network) is network
     network.eval().layers[1].train()
     assert folded(network) is network
+
+
+@pytest.mark.parametrize("name", ["resnet50", "imagenet34, no head", "imagenet50, channelwise"])
+def test_calls_do_not_touch_the_embeddings_of_earlier_ones(name):
+    make, n_channels, side = NETWORKS[name]
+    torch.manual_seed(0)
+    network = trained(make())
+    fast = folded(network)
+    batches = [images(n, n_channels, side + more, seed=n) for n, more in ((2, 0), (3, 0), (1, 40))]
+    with torch.inference_mode():
+        found = [fast(batch) for batch in batches]
+        for batch, embedded in zip(batches, found, strict=True):
+            assert_same(embedded, network(batch))

@@ -90,3 +90,28 @@ def test_frozen_weights_are_in_no_group():
     (group,) = parameter_groups(net.named_parameters(), 0.01, ())
     assert len(group["params"]) == 1
     assert torch.equal(group["params"][0], net.get_parameter("molecule.layers.0.weight"))
+
+
+@pytest.mark.parametrize("trainable", [["molecule"], ["phenotype.fc", "molecule.layers.0"]])
+def test_a_frozen_temperature_does_not_hold_the_networks(trainable):
+    net = network()
+    held = freeze(net, trainable)
+    net.train()
+    for module in held:
+        module.eval()
+    assert not net.log_inv_tau.requires_grad
+    for name, module in net.named_modules():
+        own = [parameter.requires_grad for parameter in module.parameters(recurse=False)]
+        if own and module is not net:
+            assert module.training is any(own), name
+
+
+def test_a_norm_without_weights_is_held_with_what_it_is_in():
+    def built():
+        image = nn.Sequential(nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4, affine=False))
+        return DualEncoder(image, MLP(6, 4, (8,)))
+
+    net = built()
+    assert any(module is net.phenotype[1] for module in freeze(net, ["molecule"]))
+    net = built()
+    assert all(module is not net.phenotype[1] for module in freeze(net, ["phenotype"]))
