@@ -42,8 +42,9 @@ class CloomeEmbedder(
     Parameters
     ----------
     phenotype : "auto" or encoder, default="auto"
-        The phenotype side. "auto" takes CellProfiler-named columns (``Cells_``, ``Cytoplasm_``,
-        ``Nuclei_``) with a default `ProfileEncoder`.
+        The phenotype side. "auto" takes columns of features (``Cells_``, ``Cytoplasm_``,
+        ``Nuclei_``, ``Feature_``) with a default `ProfileEncoder`, columns of images with a
+        default `ImageEncoder`; for a `checkpoint`, `ImageEncoder.published`.
     molecule : encoder or None, default=None
         The molecule side. None is a default `MoleculeEncoder`: a Morgan fingerprint of the
         column named ``smiles``.
@@ -248,7 +249,7 @@ class CloomeEmbedder(
 
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: pd.DataFrame | np.ndarray, y: Any = None) -> CloomeEmbedder:
-        """Train both encoders on the pairs in the rows of X.
+        """Train both encoders on the pairs in the rows of X; with `trainable` False, get ready.
 
         Parameters
         ----------

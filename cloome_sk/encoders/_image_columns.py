@@ -80,15 +80,21 @@ def choose_columns(
     columns: Any,
     channels: Sequence[str] | None,
     rows: np.ndarray | None = None,
+    *,
+    as_stacked: bool = True,
 ) -> ImageColumns:
-    """Find image columns and channels, as the parameters of the encoder ask for."""
+    """Find image columns and channels, as the parameters of the encoder ask for.
+
+    Where `as_stacked`, the channels that are asked for are also the order of stacks that nothing
+    else describes.
+    """
     rows = np.arange(len(table)) if rows is None else rows
     if not len(rows):
         raise ValueError(f"{PURPOSE}: the table has no rows.")
     wanted = None if channels is None else Channels(channels)
     given = _given(table, columns)
     if isinstance(given, str):
-        return _stack(table, rows, given, wanted)
+        return _stack(table, rows, given, wanted, as_stacked)
     named = by_channel(table, given) if not isinstance(given, Mapping) else _renamed(given)
     if wanted is not None:
         wanted.positions_in(named, purpose=PURPOSE)
@@ -162,7 +168,11 @@ def _renamed(given: Mapping[str, Hashable]) -> dict[str, Hashable]:
 
 
 def _stack(
-    table: pd.DataFrame, rows: np.ndarray, name: str, wanted: Channels | None
+    table: pd.DataFrame,
+    rows: np.ndarray,
+    name: str,
+    wanted: Channels | None,
+    as_stacked: bool,
 ) -> ImageColumns:
     rows = rows[table[name].notna().to_numpy(dtype=bool)[rows]]
     stated: list[tuple[str, ...]] = []
@@ -173,16 +183,17 @@ def _stack(
         for order in set(stated):
             Channels(chosen).positions_in(order, purpose=f"{PURPOSE}, column {ORDER}")
         return ImageColumns(chosen, (name,), True)
-    if wanted is not None:
+    if wanted is not None and as_stacked:
         return ImageColumns(wanted.names, (name,), True, wanted.names)
     for cell in table[name].iloc[rows[:PROBED]].tolist():
         own = _in_file(cell)
         if own is not None:
-            return ImageColumns(_usual_order(Channels(own).names), (name,), True)
+            chosen = _usual_order(Channels(own).names) if wanted is None else wanted.names
+            return ImageColumns(chosen, (name,), True)
+    advice = ", or name the channels in the order of the stacks: channels=[...]"
     raise ValueError(
         f"{PURPOSE}: nothing says which channel is which in the stacks of column {name!r}. Add a "
-        f"column {ORDER} such as 'DNA{SEPARATOR}ER{SEPARATOR}RNA', or name the channels in the "
-        "order of the stacks: channels=[...]."
+        f"column {ORDER} such as 'DNA{SEPARATOR}ER{SEPARATOR}RNA'{advice if as_stacked else ''}."
     )
 
 

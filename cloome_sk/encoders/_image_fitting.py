@@ -10,12 +10,11 @@ import pandas as pd
 from cloome_sk._refit import unchanged_on_error
 from cloome_sk._tables import named_positions
 from cloome_sk.encoders._image_checks import PURPOSE, given_statistics, normalization_kind
-from cloome_sk.encoders._image_columns import choose_columns
 from cloome_sk.encoders._image_network import check_network
 from cloome_sk.encoders._image_plates import learn_known_plates
 from cloome_sk.encoders._image_reading import read_sites, usual_shape
 from cloome_sk.encoders._image_rows import illumination_columns, warn_skipped
-from cloome_sk.encoders._image_sites import find_rows, make_sites, preparation
+from cloome_sk.encoders._image_sites import chosen_columns, find_rows, make_sites, preparation
 from cloome_sk.encoders._image_statistics import channel_statistics, usable_sites
 from cloome_sk.encoders._image_weights import depth_of_weights
 from cloome_sk.encoders.base import Inputs
@@ -80,7 +79,7 @@ def make_ready(encoder: ImageEncoder, table: pd.DataFrame | None) -> None:
 
 
 def _take_columns(encoder: ImageEncoder, table: pd.DataFrame, rows: np.ndarray) -> None:
-    columns = choose_columns(table, encoder.columns, encoder.channels, rows)
+    columns = chosen_columns(encoder, table, rows)
     encoder.image_columns_ = columns
     encoder.channels_ = columns.channels
     encoder.column_names_ = list(columns.names)

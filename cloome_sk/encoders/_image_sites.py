@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from cloome_sk.encoders._image_checks import PURPOSE, normalization_kind
-from cloome_sk.encoders._image_columns import choose_columns
+from cloome_sk.encoders._image_columns import ImageColumns, choose_columns
 from cloome_sk.encoders._image_network import check_field, least_field
 from cloome_sk.encoders._image_plate_codes import of_each_plate, plate_codes
 from cloome_sk.encoders._image_reading import open_cache, usual_shape
@@ -25,6 +25,14 @@ from cloome_sk.imaging.sites import Sites
 
 if TYPE_CHECKING:
     from cloome_sk.encoders.image import ImageEncoder
+
+
+def chosen_columns(encoder: ImageEncoder, table: pd.DataFrame, rows: np.ndarray) -> ImageColumns:
+    """Find image columns and channels, as the parameters ask for."""
+    # Numbers that are given belong to a model that is there already, whose channels say nothing
+    # of how somebody stacked theirs.
+    as_stacked = normalization_kind(encoder) != "given"
+    return choose_columns(table, encoder.columns, encoder.channels, rows, as_stacked=as_stacked)
 
 
 def find_rows(
@@ -46,7 +54,7 @@ def find_rows(
         limits = of_each_plate(table, encoder.plate, rows, encoder.plate_limits_)
     columns = encoder.image_columns_
     if columns is None:
-        columns = choose_columns(table, encoder.columns, encoder.channels, rows)
+        columns = chosen_columns(encoder, table, rows)
     found = site_rows(table, columns, rows, illumination=illumination, limits=limits, plates=plates)
     if found.empty and encoder.on_error == "raise":
         refuse_empty(table, found.empty)

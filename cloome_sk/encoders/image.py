@@ -52,7 +52,8 @@ class ImageEncoder(Encoder):
         to columns. None takes ``Image``, or all named ``Image_<channel>``.
     channels : list of str or None, default=None
         Channels the network takes, in its order. None: all there are, those of Cell Painting as
-        DNA, ER, RNA, AGP, Mito. For stacks that nothing else describes, it also says their order.
+        DNA, ER, RNA, AGP, Mito. For stacks that nothing else describes it also says their order,
+        but not together with numbers for `normalization`, which belong to a model that exists.
     size : int, (int, int) or None, default=None
         Pixels (height, width) to shrink sites to, by averaging areas; one number is the shorter
         side. None keeps them. Nothing is enlarged.

@@ -207,12 +207,20 @@ def test_any_form_of_the_table_gives_the_same(with_table: bool) -> None:
         as_stacks(table, ("ER", "Mito", "DNA"), "ERSyto|OrigMito|DAPI"),
         as_stacks(table, ("DNA", "Mito"), "DNA|Mito"),
     ]
-    if not with_table:
-        forms.append(as_stacks(table, ("Mito", "DNA"), None))  # as channels= says
     for other in forms:
         np.testing.assert_array_equal(pixels(encoder, other), reference)
     with pytest.raises(ValueError, match="DNA"):
         encoder.inputs(table.drop(columns="Image_DNA"))
+
+
+@pytest.mark.parametrize("with_table", [False, True])
+def test_channels_of_a_model_do_not_say_how_somebody_stacked_theirs(with_table: bool) -> None:
+    stacks = as_stacks(site_table(names=("DNA", "Mito")), ("DNA", "Mito"), None)
+    encoder = told(channels=["Mito", "DNA"])
+    with pytest.raises(ValueError, match=r"nothing says which channel.*Add a column"):
+        encoder.ready(stacks if with_table else None).inputs(stacks)
+    with pytest.raises(ValueError, match="nothing says which channel"):
+        encoder.fit(stacks)
 
 
 def test_each_table_has_its_own_shape() -> None:
