@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
-from cloome_sk.objectives import infoloob, infonce
+from cloome_sk.objectives import cwcl, infoloob, infonce, siglip
 
 GROUPS = {
     "distinct": [0, 1, 2, 3, 4, 5, 6],
@@ -78,6 +79,41 @@ def naive_infoloob(x, z, t, beta, groups):
     return (one_direction(u_x, u_z) + one_direction(v_z, v_x)) / t
 
 
+def naive_siglip(x, z, t, bias, groups):
+    """Every pair of the batch is a yes or a no, one at a time."""
+    n = len(x)
+    total = 0.0
+    for i in range(n):
+        for j in range(n):
+            sign = 1 if groups[i] == groups[j] else -1
+            total += math.log(1 + math.exp(-sign * (t * dot(x[i], z[j]) + bias)))
+    return total / n
+
+
+def naive_cwcl(x, z, t, weights, modality, groups):
+    n = len(x)
+    anchors, others = (z, x) if modality == "molecule" else (x, z)
+    weighted = plain = 0.0
+    for i in range(n):
+        bottom = sum(math.exp(t * dot(anchors[i], others[k])) for k in range(n))
+        pull = [1.0 if groups[i] == groups[j] else float(weights[i][j]) for j in range(n)]
+        for j in range(n):
+            log_p = math.log(math.exp(t * dot(anchors[i], others[j])) / bottom)
+            weighted -= pull[j] * log_p / sum(pull)
+        positives = [j for j in range(n) if groups[j] == groups[i]]
+        negatives = [j for j in range(n) if groups[j] != groups[i]]
+        for p in positives:
+            top = math.exp(t * dot(others[i], anchors[p]))
+            bottom = top + sum(math.exp(t * dot(others[i], anchors[j])) for j in negatives)
+            plain -= math.log(top / bottom) / len(positives)
+    return (weighted + plain) / (2 * n)
+
+
+def some_weights(n=7):
+    """Similarities, not symmetric, so that a transposition shows."""
+    return np.random.default_rng(99).uniform(size=(n, n))
+
+
 def mask_of(groups):
     groups = torch.tensor(groups)
     return groups[:, None] == groups[None, :]
@@ -108,7 +144,31 @@ CASES = [
         lambda x, z, t, g: naive_infoloob(x, z, t, None, g),
         {"beta": None},
     ),
+    ("siglip", siglip, lambda x, z, t, g: naive_siglip(x, z, t, -10.0, g), {}),
+    ("siglip, bias 2", siglip, lambda x, z, t, g: naive_siglip(x, z, t, 2.0, g), {"bias": 2.0}),
+    *(
+        (
+            f"cwcl by {modality}",
+            cwcl,
+            lambda x, z, t, g, by=modality: naive_cwcl(x, z, t, some_weights(), by, g),
+            {"weights": torch.tensor(some_weights()), "modality": modality},
+        )
+        for modality in ("molecule", "phenotype")
+    ),
 ]
+
+# Every objective with what it needs for a batch of n pairs.
+ALL = {
+    "infonce": lambda n: infonce,
+    "infoloob": lambda n: infoloob,
+    "infoloob without retrieval": lambda n: partial(infoloob, beta=None),
+    "siglip": lambda n: siglip,
+    "cwcl": lambda n: partial(cwcl, weights=torch.tensor(some_weights(n))),
+    "cwcl by phenotype": lambda n: partial(
+        cwcl, weights=torch.tensor(some_weights(n)), modality="phenotype"
+    ),
+}
+every_objective = pytest.mark.parametrize("objective_of", ALL.values(), ids=ALL)
 
 
 @pytest.mark.parametrize("groups", GROUPS.values(), ids=GROUPS)
@@ -133,8 +193,9 @@ def test_value_and_gradient_equal_a_naive_loop(name, objective, naive, options, 
         )
 
 
-@pytest.mark.parametrize("objective", [infonce, infoloob])
-def test_no_mask_is_the_mask_of_distinct_molecules(objective):
+@every_objective
+def test_no_mask_is_the_mask_of_distinct_molecules(objective_of):
+    objective = objective_of(7)
     rng = np.random.default_rng(1)
     x, z = torch.tensor(unit_rows(rng)), torch.tensor(unit_rows(rng))
     alone = objective(x, z, 14.3)
@@ -167,7 +228,7 @@ def test_infoloob_masks_as_the_original_code_does():
     assert float(value) == pytest.approx(expected, rel=1e-9)
 
 
-@pytest.mark.parametrize("objective", [infonce, infoloob])
+@pytest.mark.parametrize("objective", [infonce, infoloob, siglip])
 def test_order_of_the_batch_changes_nothing(objective):
     rng = np.random.default_rng(4)
     groups = np.array(GROUPS["replicates"])
@@ -176,6 +237,176 @@ def test_order_of_the_batch_changes_nothing(objective):
     before = objective(x, z, 14.3, positives=mask_of(groups))
     after = objective(x[order], z[order], 14.3, positives=mask_of(groups[order]))
     assert float(before) == pytest.approx(float(after), rel=1e-12)
+
+
+@pytest.mark.parametrize("modality", ["molecule", "phenotype"])
+def test_cwcl_order_of_the_batch_with_its_weights_changes_nothing(modality):
+    rng = np.random.default_rng(4)
+    groups = np.array(GROUPS["replicates"])
+    x, z = torch.tensor(unit_rows(rng)), torch.tensor(unit_rows(rng))
+    weights = torch.tensor(some_weights())
+    order = rng.permutation(7)
+    before = cwcl(x, z, 14.3, weights=weights, modality=modality, positives=mask_of(groups))
+    after = cwcl(
+        x[order],
+        z[order],
+        14.3,
+        weights=weights[order][:, order],
+        modality=modality,
+        positives=mask_of(groups[order]),
+    )
+    assert float(before) == pytest.approx(float(after), rel=1e-12)
+
+
+# ------------------------------------------------------------------ precision
+
+
+@every_objective
+@pytest.mark.parametrize("masked", [False, True])
+def test_gradients_by_both_sides_and_the_temperature(objective_of, masked):
+    rng = np.random.default_rng(7)
+    matrices = [torch.tensor(unit_rows(rng), requires_grad=True) for _ in range(2)]
+    inv_tau = torch.tensor(9.0, dtype=torch.float64, requires_grad=True)
+    positives = mask_of(GROUPS["replicates"]) if masked else None
+    objective = partial(objective_of(7), positives=positives)
+    assert torch.autograd.gradcheck(objective, (*matrices, inv_tau))
+
+
+def test_siglip_bias_gets_a_gradient():
+    rng = np.random.default_rng(8)
+    x, z = torch.tensor(unit_rows(rng)), torch.tensor(unit_rows(rng))
+    assert torch.autograd.gradcheck(
+        lambda bias: siglip(x, z, 10.0, bias),
+        torch.tensor(-3.0, dtype=torch.float64, requires_grad=True),
+    )
+
+
+@every_objective
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_low_precision_is_reduced_in_float32(objective_of, dtype):
+    """As the same numbers in float64 to what float32 can hold, and far from what dtype can."""
+    rng = np.random.default_rng(9)
+    objective = objective_of(64)
+    x, z = (torch.tensor(unit_rows(rng, 64, 32)).to(dtype) for _ in range(2))
+    value = objective(x, z, 30.0)
+    exact = float(objective(x.double(), z.double(), 30.0))
+    assert value.dtype == torch.float32
+    assert float(value) == pytest.approx(exact, rel=3e-6)
+    leaf = x.clone().requires_grad_()
+    objective(leaf, z, 30.0).backward()
+    assert leaf.grad.dtype == dtype
+    assert leaf.grad.isfinite().all()
+
+
+@every_objective
+def test_autocast_does_not_reach_inside(objective_of):
+    rng = np.random.default_rng(10)
+    objective = objective_of(64)
+    x, z = (torch.tensor(unit_rows(rng, 64, 32), dtype=torch.float32) for _ in range(2))
+    outside = objective(x, z, 30.0)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert (x @ z.T).dtype == torch.bfloat16
+        inside = objective(x, z, 30.0)
+    assert torch.equal(inside, outside)
+
+
+@every_objective
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("batch", ["identical", "opposite", "matching", "two molecules"])
+def test_finite_at_the_highest_temperature(objective_of, batch, dtype):
+    one = torch.zeros(6, 4, dtype=dtype)
+    one[:, 0] = 1.0
+    x = torch.eye(6, dtype=dtype) if batch == "matching" else one
+    z = -x if batch == "opposite" else x
+    positives = mask_of([0, 0, 0, 0, 0, 1]) if batch == "two molecules" else None
+    x, z = x.clone().requires_grad_(), z.clone().requires_grad_()
+    inv_tau = torch.tensor(100.0, requires_grad=True)
+    value = objective_of(6)(x, z, inv_tau, positives=positives)
+    value.backward()
+    for found in (value, x.grad, z.grad, inv_tau.grad):
+        assert found.isfinite().all()
+
+
+# ------------------------------------------------------------- what they are
+
+
+def test_siglip_is_a_binary_cross_entropy_over_all_pairs():
+    rng = np.random.default_rng(11)
+    x, z = torch.tensor(unit_rows(rng)), torch.tensor(unit_rows(rng))
+    groups = GROUPS["replicates"]
+    logits = 10.0 * x @ z.T - 10.0
+    expected = torch.nn.functional.binary_cross_entropy_with_logits(
+        logits, mask_of(groups).double(), reduction="sum"
+    )
+    found = siglip(x, z, 10.0, positives=mask_of(groups))
+    assert float(found) == pytest.approx(float(expected) / 7, rel=1e-12)
+
+
+def test_siglip_starts_near_its_prior():
+    """At the authors' start a batch of unrelated pairs costs about ten nats a row, not N ln 2."""
+    rng = np.random.default_rng(12)
+    x, z = (torch.tensor(unit_rows(rng, 256, 512)) for _ in range(2))
+    assert float(siglip(x, z, 10.0)) == pytest.approx(10.0, abs=0.2)
+    assert float(siglip(x, z, 10.0, bias=0.0)) > 150
+
+
+def test_cwcl_of_hard_weights_is_infonce():
+    rng = np.random.default_rng(13)
+    x, z = torch.tensor(unit_rows(rng)), torch.tensor(unit_rows(rng))
+    hard = cwcl(x, z, 14.3, weights=torch.zeros(7, 7))
+    assert float(hard) == pytest.approx(float(infonce(x, z, 14.3)), rel=1e-12)
+
+
+def test_cwcl_cannot_fall_below_half_the_entropy_of_its_weights():
+    weights = torch.tensor([[1.0, 0.5, 0.0], [0.5, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    share = weights / weights.sum(dim=1, keepdim=True)
+    bound = float(torch.special.entr(share).sum(dim=1).mean()) / 2
+    rng = np.random.default_rng(14)
+    x, z = (torch.tensor(unit_rows(rng, 3, 3)).requires_grad_() for _ in range(2))
+    step = torch.optim.Adam([x, z], lr=0.05)
+    for _ in range(300):
+        step.zero_grad()
+        units = [torch.nn.functional.normalize(matrix, dim=1) for matrix in (x, z)]
+        value = cwcl(*units, 14.3, weights=weights)
+        value.backward()
+        step.step()
+    assert bound < float(value.detach()) < bound + 0.1
+
+
+def test_cwcl_draws_alike_molecules_and_infonce_does_not():
+    """Molecules 0 and 1 are alike: phenotype 1 goes to molecule 0 rather than to molecule 2."""
+    x = torch.nn.functional.normalize(torch.ones(3, 3) + torch.eye(3), dim=1).requires_grad_()
+    z = x.detach()
+    weights = torch.tensor([[1.0, 0.9, 0.0], [0.9, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    towards = {}
+    for name, value in {
+        "cwcl": cwcl(x, z, 5.0, weights=weights),
+        "infonce": infonce(x, z, 5.0),
+    }.items():
+        (gradient,) = torch.autograd.grad(value, x)
+        towards[name] = float(-gradient[1] @ (z[0] - z[2]))
+    assert towards["cwcl"] > 0.01
+    assert towards["infonce"] == pytest.approx(0.0, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        (torch.zeros(3, 3), r"shape \(4, 4\), got torch.float32 of shape \(3, 3\)"),
+        (torch.zeros(4, 4, dtype=torch.bool), "real numbers.*torch.bool"),
+        (torch.eye(4) * 1.5, r"\[0, 1\], but 4 are not: row 0, column 0 holds 1.5"),
+        (torch.full((4, 4), torch.nan), "16 are not: row 0, column 0 holds nan"),
+        (torch.eye(4) - 0.1 * torch.eye(4).flip(0), "4 are not: row 0, column 3 holds -0.1"),
+    ],
+)
+def test_cwcl_refuses_what_is_no_weight(weights, message):
+    with pytest.raises(ValueError, match=message):
+        cwcl(torch.eye(4), torch.eye(4), 14.3, weights=weights)
+
+
+def test_cwcl_refuses_an_unknown_modality():
+    with pytest.raises(ValueError, match="'gene'"):
+        cwcl(torch.eye(4), torch.eye(4), 14.3, weights=torch.eye(4), modality="gene")
 
 
 def test_infonce_without_any_negative_is_zero_with_a_finite_gradient():
@@ -194,7 +425,9 @@ def test_learned_temperature_gets_a_gradient():
     )
 
 
-@pytest.mark.parametrize("objective", [infonce, infoloob])
+@pytest.mark.parametrize(
+    "objective", [infonce, infoloob, siglip, partial(cwcl, weights=torch.zeros(4, 4))]
+)
 @pytest.mark.parametrize(
     ("molecule", "positives", "message"),
     [
