@@ -2,40 +2,71 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from torch.utils.data import BatchSampler, RandomSampler
 
 from benchmarks._timing import Case, Comparison
 from cloome_sk.training import ReplicateSpreadingSampler
 
 BATCH_SIZE = 256
-SIZES = ((155_722, 30_324), (3_000_000, 116_000))
-"""Rows and molecules: the wells of the Bray screen, and the sites of one as large as JUMP."""
+SIMULATED = 3_000_000
+"""Sites of a screen as large as JUMP."""
 
 
 def rows(full: bool) -> Iterator[Case]:
     """Compare a new sampler and its first epoch with plain shuffling, which spreads nothing."""
-    for n_rows, n_molecules in SIZES:
-        groups = np.random.default_rng(0).integers(n_molecules, size=n_rows)
-        yield Comparison(
-            "ReplicateSpreadingSampler",
-            f"{n_rows:,} rows, {n_molecules:,} molecules",
-            partial(_spread, groups),
-            "torch's BatchSampler(RandomSampler), no spreading",
-            partial(_shuffle, groups),
-        )
+    for screen, molecules, plates in _screens():
+        size = f"{len(molecules):,} {screen}"
+        active = molecules % 5 == 0
+        choices: dict[str, dict[str, Any]] = {
+            "spread replicates": {},
+            "and keep to plate layouts": {"plates": plates},
+            "and balance labels": {"plates": plates, "balance": active, "equal_shares": True},
+        }
+        for name, options in choices.items():
+            yield Comparison(
+                name,
+                size,
+                partial(_spread, molecules, options),
+                "torch's BatchSampler(RandomSampler)",
+                partial(_shuffle, molecules),
+            )
 
 
-def _spread(groups: np.ndarray) -> None:
-    _consume(ReplicateSpreadingSampler(groups, BATCH_SIZE, seed=0))
+def _screens() -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """The wells of the Bray screen where there are any, and a simulation of many more sites."""
+    home = os.environ.get("CLOOME_SK_DATA")
+    if home:
+        path = Path(home) / "metadata" / "bray_idr0016_wells.parquet"
+        wells = pd.read_parquet(path, columns=["broad_id", "plate_id"])
+        codes = [pd.factorize(wells[column])[0] for column in wells]
+        yield "wells of the Bray screen", codes[0], codes[1]
+    else:
+        yield "wells, simulated", *_layouts(155_722, 95)
+    yield "sites, simulated", *_layouts(SIMULATED, 363)
 
 
-def _shuffle(groups: np.ndarray) -> None:
-    _consume(BatchSampler(RandomSampler(range(len(groups))), BATCH_SIZE, drop_last=False))
+def _layouts(n_rows: int, n_layouts: int) -> tuple[np.ndarray, np.ndarray]:
+    """Molecules and plates: layouts of 320 molecules, each on four plates."""
+    rng = np.random.default_rng(0)
+    molecules = rng.integers(320 * n_layouts, size=n_rows)
+    return molecules, molecules // 320 * 4 + rng.integers(4, size=n_rows)
+
+
+def _spread(molecules: np.ndarray, options: dict[str, Any]) -> None:
+    _consume(ReplicateSpreadingSampler(molecules, BATCH_SIZE, seed=0, **options))
+
+
+def _shuffle(molecules: np.ndarray) -> None:
+    _consume(BatchSampler(RandomSampler(range(len(molecules))), BATCH_SIZE, drop_last=False))
 
 
 def _consume(batches: Iterable[list[int]]) -> None:
