@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cloome_sk import __version__
+
 if TYPE_CHECKING:
     from cloome_sk.networks import DualEncoder
+
+VERSION = "cloome_sk_version_"
+"""Where a pickle says which release wrote it; scikit-learn does so for its own classes alone."""
 
 
 class StoredNetwork:
@@ -35,6 +41,21 @@ class StoredNetwork:
     def __getstate__(self) -> dict[str, Any]:
         """Leave the network out: it is rebuilt from `state_`, on whatever device there is then."""
         inherited: Any = super().__getstate__()
-        state = dict(inherited)
+        state = {**inherited, VERSION: __version__}
         state.pop("_network", None)
         return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Warn of a pickle of another release, whose attributes may mean something else."""
+        state = dict(state)
+        written = state.pop(VERSION, None)
+        if written != __version__:
+            by = "a release before 0.1.0" if written is None else f"cloome_sk {written}"
+            warnings.warn(
+                f"This {type(self).__name__} was pickled by {by}, and this is cloome_sk "
+                f"{__version__}: it may fail, or give other embeddings. A folder that its save() "
+                "writes is for other releases too.",
+                stacklevel=2,
+            )
+        inherited: Any = super()
+        inherited.__setstate__(state)
