@@ -10,8 +10,11 @@ from pathlib import Path
 import pandas as pd
 
 from cloome_sk.datasets import load_bbbc021_crops
+from cloome_sk.evaluation.ablation import N_UPDATES, study_ablation
+from cloome_sk.evaluation.ablation_report import draw, report
 from cloome_sk.evaluation.controls import study_controls
 from cloome_sk.evaluation.crops import FOLDS, study_crops
+from cloome_sk.evaluation.plate_batches import batch_tables, study_plate_batches
 from cloome_sk.evaluation.screens import DATA, load_screen
 
 TITLES = {
@@ -88,6 +91,72 @@ def run_controls(options: argparse.Namespace) -> None:
     print(f"\nWritten to {scores}. Done in {time.perf_counter() - start:.0f} s.")
 
 
+def run_ablation(options: argparse.Namespace) -> None:
+    """Change one setting of training at a time, print what that does, and write it.
+
+    Parameters
+    ----------
+    options : Namespace
+        Of the subcommand.
+    """
+    start = time.perf_counter()
+    screen = load_screen(options.data, options.data_home, options.seed)
+    quick = {"n_seeds": min(2, options.seeds), "n_folds": 2, "n_updates": 10}
+    full = {"n_seeds": options.seeds, "n_folds": options.folds, "n_updates": options.updates}
+    study = study_ablation(
+        screen,
+        split=options.split,
+        random_state=options.seed,
+        n_jobs=options.jobs,
+        verbose=1,
+        **(quick if options.quick else full),
+    )
+    if options.quick:
+        print("QUICK: too few updates, parts and seeds to conclude anything from.")
+    with pd.option_context("display.width", 400, "display.max_columns", 50):
+        print(report(study))
+    if options.csv is not None:
+        study.figures.to_csv(options.csv, index=False)
+    if options.figure is not None:
+        draw(study, options.figure)
+    print(f"\nDone in {time.perf_counter() - start:.0f} s.")
+
+
+def run_plate_batches(options: argparse.Namespace) -> None:
+    """Compare kinds of batches on a simulated screen with plate effects, and print the figures.
+
+    Parameters
+    ----------
+    options : Namespace
+        Of the subcommand.
+    """
+    start = time.perf_counter()
+    print(
+        "A SIMULATED library, screened layout by layout; wells of the last plate of each layout "
+        "look for their molecule.\nshortcut: nats of a batch that plates alone give away; named: "
+        "share of its rows whose molecule they name."
+    )
+    quick = {"n_seeds": min(2, options.seeds), "max_epochs": 2, "n_layouts": 4}
+    runs = study_plate_batches(
+        random_state=options.seed,
+        n_jobs=options.jobs,
+        verbose=1,
+        **(quick if options.quick else {"n_seeds": options.seeds}),
+    )
+    if options.quick:
+        print("QUICK: too few updates and seeds to conclude anything from.")
+    with pd.option_context("display.width", 400, "display.max_columns", 50):
+        for effect, table in batch_tables(runs).items():
+            print_title(
+                f"Plate effect {effect:g} (mean over {runs['seed'].nunique()} seeds; differences "
+                "to mixed batches, paired, 95 %)"
+            )
+            print(table.to_string())
+    if options.csv is not None:
+        runs.to_csv(options.csv, index=False)
+    print(f"\nDone in {time.perf_counter() - start:.0f} s.")
+
+
 def print_title(title: str) -> None:
     """Print an underlined line.
 
@@ -130,7 +199,38 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     crops.add_argument("--seed", type=int, default=0)
     crops.add_argument("--jobs", type=int, default=None, help="folds at a time")
     crops.set_defaults(run=run_crops)
+    _add_training(studies)
     return parser.parse_args(arguments)
+
+
+def _add_training(studies: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    ablation = studies.add_parser(
+        "ablation", help="objectives, positives, batches, schedules: one change at a time"
+    )
+    profiles = [name for name in DATA if name != "simulated"]
+    ablation.add_argument("--data", choices=profiles, default="simulated-profiles")
+    ablation.add_argument("--data-home", help="data folder; by default that of CLOOME_SK_DATA")
+    ablation.add_argument("--seeds", type=int, default=5)
+    ablation.add_argument("--folds", type=int, default=4, help="test parts (%(default)s)")
+    ablation.add_argument("--split", choices=("molecule", "scaffold"), default="molecule")
+    ablation.add_argument(
+        "--updates", type=int, default=N_UPDATES, help="of each fit, about (%(default)s)"
+    )
+    ablation.add_argument("--quick", action="store_true", help="see that it runs, in a minute")
+    ablation.add_argument("--csv", type=Path, help="write the figures")
+    ablation.add_argument("--figure", type=Path, help="draw the differences")
+    ablation.add_argument("--seed", type=int, default=0, help="of the parts and resamples")
+    ablation.add_argument("--jobs", type=int, default=None, help="fits at a time")
+    ablation.set_defaults(run=run_ablation)
+    batches = studies.add_parser(
+        "plate-batches", help="batches by plate layout against mixed ones, on a simulated screen"
+    )
+    batches.add_argument("--seeds", type=int, default=5)
+    batches.add_argument("--quick", action="store_true", help="see that it runs")
+    batches.add_argument("--csv", type=Path, help="write the figures of each seed")
+    batches.add_argument("--seed", type=int, default=0, help="the first seed")
+    batches.add_argument("--jobs", type=int, default=None, help="fits at a time")
+    batches.set_defaults(run=run_plate_batches)
 
 
 if __name__ == "__main__":
