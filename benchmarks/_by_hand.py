@@ -55,7 +55,7 @@ def train(
     others = {"params": [weight for weight in weights if weight.ndim < 2], "weight_decay": 0.0}
     optimizer = torch.optim.AdamW([decayed, others], lr=1e-3, weight_decay=0.1, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, max_lr=1e-3, total_steps=max_epochs * len(sampler)
+        optimizer, max_lr=1e-3, total_steps=max_epochs * len(sampler), cycle_momentum=False
     )
     profile_network.train()
     molecule_network.train()

@@ -18,6 +18,7 @@ from cloome_sk.encoders import MoleculeEncoder, ProfileEncoder
 from cloome_sk.molecules.keys import _key
 from cloome_sk.objectives import infonce
 from cloome_sk.training import PairDataset, TrainingPlan, train_pairs
+from cloome_sk.training.schedules import one_cycle
 
 BATCH_SIZE = 256
 DROPOUT = (0.3, 0.1)
@@ -78,7 +79,7 @@ class _Job:
             learn_inv_tau=True,
             lr=1e-3,
             weight_decay=0.1,
-            schedule="one-cycle",
+            schedule=one_cycle,
             batch_size=BATCH_SIZE,
             max_epochs=max_epochs,
             seed=0,
@@ -122,7 +123,7 @@ class _Job:
 
 def check_same_training(table: Any) -> None:
     """Train without dropout, the one thing drawn at random in training: the weights must agree."""
-    job = _Job(table, NETWORKS["small networks"], 3, (0.0, 0.0))
+    job = _Job(table, NETWORKS["small networks"], 6, (0.0, 0.0))  # 12 updates: enough for a cycle
     state, history = job.train()
     profile_network, molecule_network, expected_history = job.train_by_hand()
     states = (profile_network.state_dict(), molecule_network.state_dict())

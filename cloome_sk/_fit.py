@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.base import clone
 
-from cloome_sk._pairs import one_row_a_bag, positive_groups
-from cloome_sk._plan import training_plan
+from cloome_sk._identity import training_name
+from cloome_sk._plan import embedding_precision, training_plan
+from cloome_sk._samples import Samples, held_out, samples, validation_samples
 from cloome_sk._start import (
     encoders_for,
     read_start,
@@ -22,14 +23,15 @@ from cloome_sk._start import (
 from cloome_sk._validation import check_enough
 from cloome_sk.encoders import MoleculeEncoder
 from cloome_sk.encoders.auto import auto_encoder
-from cloome_sk.encoders.base import Encoder, Inputs
+from cloome_sk.encoders.base import Encoder
 from cloome_sk.preprocessing.controls import find_controls
 
 if TYPE_CHECKING:
     from cloome_sk.networks import DualEncoder
+    from cloome_sk.training import TrainingPlan
 
 
-def learned(embedder: Any, X: Any) -> dict[str, Any]:
+def learned(embedder: Any, X: Any, resume: bool) -> dict[str, Any]:
     """Train on the pairs of a table; or, where nothing is to be trained, get ready for it."""
     controls = find_controls(X, embedder.controls)
     if embedder.verbose:
@@ -39,42 +41,70 @@ def learned(embedder: Any, X: Any) -> dict[str, Any]:
         return taken_over(embedder, checkpoint, X, controls)
     treated = np.flatnonzero(~controls.mask)
     check_enough(len(treated), len(X), controls)
-    if checkpoint is not None:
-        phenotype, molecule = encoders_for(embedder, checkpoint)
+    plan = training_plan(embedder)
+    again = embedder.warm_start and hasattr(embedder, "state_")
+    if again:
+        phenotype, molecule = embedder.phenotype_, embedder.molecule_
+        checkpoint = None
     else:
-        auto = isinstance(embedder.phenotype, str)
-        phenotype = auto_encoder(X) if auto else clone(embedder.phenotype)
-        molecule = MoleculeEncoder() if embedder.molecule is None else clone(embedder.molecule)
-    molecule.fit(X, treated)
+        phenotype, molecule = _fresh_encoders(embedder, X, checkpoint)
+        molecule.fit(X, treated)
     # Vehicle wells often have no structure, and need none.
     molecule_inputs = molecule.inputs(X, optional=controls.mask)
     rows = treated[molecule_inputs.index[treated] >= 0]
     check_enough(len(rows), len(X), controls)
-    phenotype_inputs = phenotype.fit_inputs(X, rows, embedder.verbose, controls)
-    usable = np.flatnonzero(phenotype_inputs.index >= 0)
-    skipped, rows = np.setdiff1d(treated, rows[usable]), rows[usable]
     keys = molecule.keys(X, rows)
-    if getattr(phenotype, "pools", False):
-        kept = one_row_a_bag(X, rows, phenotype, phenotype_inputs.index[usable], keys)
-        usable, rows, keys = usable[kept], rows[kept], keys[kept]
-    check_enough(len(rows), len(X), controls)
-    groups = positive_groups(X, rows, keys, embedder.positives)
-
-    state, history = embedder._train(
+    # What an earlier fit was trained on, a warm start cannot be validated with.
+    before = embedder.molecules_seen_ if again else keys[:0]
+    held = _held_rows(embedder, keys, before, plan.seed)
+    known = rows[~held]
+    check_enough(len(known), len(X), controls)
+    if again:
+        phenotype_inputs = phenotype.inputs(X).take(known)
+    else:
+        if held.any():
+            molecule.fit(X, known)
+            molecule_inputs = molecule.inputs(X, optional=controls.mask)
+        phenotype_inputs = phenotype.fit_inputs(X, known, embedder.verbose, controls)
+    found = samples(
+        X,
+        known,
+        keys[~held],
         phenotype,
-        molecule,
-        phenotype_inputs.take(usable),
-        molecule_inputs.take(rows),
-        groups,
-        start_weights(phenotype, molecule, checkpoint, trainable_patterns(embedder)),
+        phenotype_inputs,
+        molecule_inputs.take(known),
+        embedder.positives,
+        {
+            name: column
+            for name, column in (
+                ("plates", embedder.batch_plates),
+                ("balance", embedder.batch_labels),
+            )
+            if column is not None
+        },
     )
+    check_enough(len(found.rows), len(X), controls)
+    table = embedder.validation
+    if held.any():
+        table = X.iloc[rows[held]] if hasattr(X, "iloc") else X[rows[held]]
+    valid = None
+    if table is not None:
+        asked = embedder.controls
+        trained_on = np.concatenate([found.keys, before])
+        valid = validation_samples(table, phenotype, molecule, controls, asked, trained_on)
+    start = (
+        partial(_put_state, embedder.state_)
+        if again
+        else start_weights(phenotype, molecule, checkpoint, trainable_patterns(embedder))
+    )
+    state, history = embedder._train(phenotype, molecule, found, valid, plan, start, resume)
     return {
         "phenotype_": phenotype,
         "molecule_": molecule,
         "controls_": controls,
-        "n_pairs_": len(rows),
-        "skipped_rows_": skipped,
-        "molecules_seen_": np.unique(keys),
+        "n_pairs_": len(found.rows),
+        "skipped_rows_": found.skipped,
+        "molecules_seen_": _seen(embedder if again else None, found, valid),
         "n_components_": int(embedder.n_components),
         "state_": state,
         "inv_tau_": math.exp(state["log_inv_tau"]),
@@ -83,30 +113,91 @@ def learned(embedder: Any, X: Any) -> dict[str, Any]:
     }
 
 
+def _fresh_encoders(embedder: Any, X: Any, checkpoint: Any) -> tuple[Encoder, MoleculeEncoder]:
+    if checkpoint is not None:
+        return encoders_for(embedder, checkpoint)
+    auto = isinstance(embedder.phenotype, str)
+    return (
+        auto_encoder(X) if auto else clone(embedder.phenotype),
+        MoleculeEncoder() if embedder.molecule is None else clone(embedder.molecule),
+    )
+
+
+def _held_rows(embedder: Any, keys: np.ndarray, before: np.ndarray, seed: int) -> np.ndarray:
+    held = np.zeros(len(keys), dtype=bool)
+    if isinstance(embedder.validation, (float, np.floating)):
+        new = ~np.isin(keys.astype(str), before.astype(str))
+        held[new] = held_out(keys[new], float(embedder.validation), seed)
+    return held
+
+
+def _seen(before: Any, found: Samples, valid: Samples | None) -> np.ndarray:
+    """Molecules that were trained on, or that decided which weights were kept."""
+    parts = [found.keys]
+    if valid is not None:
+        parts.append(valid.keys)
+    if before is not None:
+        parts.append(before.molecules_seen_)
+    return np.unique(np.concatenate(parts))
+
+
+def _put_state(state: dict[str, np.ndarray], network: DualEncoder) -> None:
+    import torch
+
+    own = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    given = {name: value.shape for name, value in state.items()}
+    if own != given:
+        raise ValueError(
+            "warm_start=True goes on from the weights of the earlier fit, whose network has other "
+            "sizes than these parameters ask for. Set warm_start=False, or the parameters back."
+        )
+    network.load_state_dict({name: torch.from_numpy(value) for name, value in state.items()})
+
+
 def trained(
     embedder: Any,
     phenotype: Encoder,
     molecule: Encoder,
-    phenotype_inputs: Inputs,
-    molecule_inputs: Inputs,
-    groups: np.ndarray,
+    found: Samples,
+    valid: Samples | None,
+    plan: TrainingPlan,
     start: Callable[[DualEncoder], None],
+    resume: bool,
 ) -> tuple[dict[str, np.ndarray], list[dict[str, Any]]]:
     """Train the networks of fitted encoders; weights and history as arrays and numbers."""
-    from cloome_sk.training import PairDataset, train_pairs
+    from cloome_sk.training import train_pairs
+    from cloome_sk.training.progress import Progress
+    from cloome_sk.training.snapshots import Snapshots
+    from cloome_sk.training.validation import Validation
 
-    n_components = int(embedder.n_components)
-    pairs = PairDataset(
-        (phenotype_inputs.values, phenotype_inputs.index),
-        (molecule_inputs.values, molecule_inputs.index),
-        groups,
+    pairs = found.pairs()
+    valid_pairs = None if valid is None else valid.pairs()
+    snapshots = None
+    if embedder.checkpoint_dir is not None:
+        datasets = {"training": pairs, "validation": valid_pairs}
+        name = training_name(embedder, plan.seed, datasets, found.batching)
+        snapshots = Snapshots(embedder.checkpoint_dir, name)
+    progress = Progress(
+        validation=None
+        if valid_pairs is None
+        else Validation(valid_pairs, plan.device, embedding_precision(plan.precision)),
+        monitor=embedder.monitor,
+        patience=embedder.early_stopping,
+        keep_best=embedder.keep == "best",
+        snapshots=snapshots,
+        every=embedder.checkpoint_every,
+        resume=resume,
     )
+    n_components = int(embedder.n_components)
     return train_pairs(
         partial(phenotype.make_network, n_components),
         partial(molecule.make_network, n_components),
         pairs,
-        training_plan(embedder),
+        plan,
         start,
+        progress,
+        found.batching,
+        embedder.callbacks or (),
     )
 
 

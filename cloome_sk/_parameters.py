@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,25 +11,51 @@ from cloome_sk._start import check_start
 
 
 def learns_inv_tau(embedder: Any) -> bool:
-    """Whether training changes the temperature; by itself, for the objective that bounds it."""
+    """Whether training changes the temperature; by itself, for the objectives that bound it."""
     if isinstance(embedder.learn_inv_tau, str):
-        return embedder.objective == "infonce"
+        return isinstance(embedder.objective, str) and embedder.objective != "infoloob"
     return bool(embedder.learn_inv_tau)
 
 
-def check_together(embedder: Any) -> None:
-    """Refuse a temperature that would run away, and encoders of the wrong side."""
-    if learns_inv_tau(embedder) and embedder.objective == "infoloob":
+def initial_inv_tau(embedder: Any) -> float:
+    """Give the inverse temperature at the start: CLOOME's, or where SigLIP's authors begin."""
+    if not isinstance(embedder.inv_tau, str):
+        return float(embedder.inv_tau)
+    return 10.0 if isinstance(embedder.objective, str) and embedder.objective == "siglip" else 14.3
+
+
+def check_together(embedder: Any, resume: bool = False) -> None:
+    """Refuse a temperature that would run away, and what is no objective or no phenotype side."""
+    if not isinstance(embedder.objective, str):
+        check_objective(embedder.objective)
+    elif learns_inv_tau(embedder) and embedder.objective == "infoloob":
         raise ValueError(
             'learn_inv_tau=True does not go with objective="infoloob": that objective has no '
             'lower bound in the temperature. Use learn_inv_tau="auto" or False.'
         )
     check_start(embedder)
+    _check_validation(embedder)
+    _check_states(embedder, resume)
+    _check_callbacks(embedder)
     if hasattr(embedder.phenotype, "keys"):
         raise ValueError(
             "phenotype= takes a phenotype encoder such as ProfileEncoder, got "
             f"{type(embedder.phenotype).__name__}, which reads molecules."
         )
+
+
+def check_objective(objective: Any) -> None:
+    """Refuse a callable that cannot be called as an objective is."""
+    options = {"positives": None}
+    if getattr(objective, "reads", None) is not None:
+        options["inputs"] = None
+    try:
+        inspect.signature(objective).bind(None, None, None, **options)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"objective={objective!r} cannot be called as objective(phenotype, molecule, inv_tau, "
+            f"{', '.join(f'{name}=...' for name in options)}): {error}."
+        ) from error
 
 
 def check_holders(embedder: Any, params: Mapping[str, Any]) -> None:
@@ -40,3 +68,39 @@ def check_holders(embedder: Any, params: Mapping[str, Any]) -> None:
                 f"{nested[0]}: {side}={holder!r} has no parameters of its own. Give an "
                 f"encoder first: CloomeEmbedder({side}={encoder}())."
             )
+
+
+def _check_validation(embedder: Any) -> None:
+    wants = {
+        f"keep={embedder.keep!r}": embedder.keep == "best",
+        f"early_stopping={embedder.early_stopping!r}": embedder.early_stopping is not None,
+    }
+    asked = [text for text, wanted in wants.items() if wanted]
+    if asked and embedder.validation is None:
+        raise ValueError(
+            f"{' and '.join(asked)} need held-out molecules to tell which epoch is better: set "
+            "validation=0.1, or a table of other molecules."
+        )
+
+
+def _check_callbacks(embedder: Any) -> None:
+    names = {type(callback).__name__ for callback in embedder.callbacks or ()}
+    if "EarlyStopping" in names:
+        raise ValueError(
+            "callbacks: skorch's EarlyStopping ends training as an interruption, and nothing is "
+            "kept. Use early_stopping= with validation=."
+        )
+
+
+def _check_states(embedder: Any, resume: bool) -> None:
+    if embedder.checkpoint_dir is None and (resume or embedder.checkpoint_every is not None):
+        asked = "resume=True" if resume else f"checkpoint_every={embedder.checkpoint_every}"
+        raise ValueError(
+            f"{asked} needs a folder in which the state of training is kept: set checkpoint_dir=."
+        )
+    if embedder.checkpoint_dir is not None and embedder.random_state is None:
+        warnings.warn(
+            "checkpoint_dir= with random_state=None: each fit draws a seed of its own, so that "
+            "resume=True will find nothing to go on from. Set random_state to a number.",
+            stacklevel=4,
+        )

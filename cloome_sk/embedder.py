@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
 from os import PathLike
 from typing import Any, ClassVar
@@ -18,21 +18,16 @@ from sklearn.base import (
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from cloome_sk._device import resolve_device
+from cloome_sk._embeds import Embeds
 from cloome_sk._fit import learned, taken_over, trained
-from cloome_sk._inputs import embed_inputs
+from cloome_sk._measures import LARGER_IS_BETTER
 from cloome_sk._parameters import check_holders, check_together
 from cloome_sk._refit import unchanged_on_error
 from cloome_sk._start import read_start
-from cloome_sk._stored import StoredNetwork
-from cloome_sk._validation import fit_table, full_table, part_table
-from cloome_sk.encoders.base import Encoder, Inputs
-from cloome_sk.preprocessing.controls import apply_controls, find_controls
+from cloome_sk._validation import fit_table
 
 
-class CloomeEmbedder(
-    StoredNetwork, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
-):
+class CloomeEmbedder(Embeds, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Embed phenotypes and molecules in one space, learned from matching pairs.
 
     Each row of X is a sample (a site, a well or a cell) and holds a pair: its phenotype in feature
@@ -48,31 +43,51 @@ class CloomeEmbedder(
     molecule : encoder or None, default=None
         The molecule side. None is a default `MoleculeEncoder`: a Morgan fingerprint of the
         column named ``smiles``.
-    objective : {"infonce", "infoloob"}, default="infonce"
-        InfoNCE as in CLIP and in CLOOME's retrieval model, or InfoLOOB over Hopfield-retrieved
-        embeddings as in CLOOB.
+    objective : {"infonce", "infoloob", "siglip", "cwcl"} or callable, default="infonce"
+        InfoNCE as in CLIP and in CLOOME's retrieval model; InfoLOOB over Hopfield-retrieved
+        embeddings as in CLOOB; SigLIP's sigmoid of each pair, with a learned bias; or CWCL, which
+        weighs pairs by how alike their molecules are (Tanimoto of fingerprints, cosine of other
+        features). A callable is called as described in `cloome_sk.objectives`.
     output : {"phenotype", "molecule", "both"}, default="phenotype"
         What `transform` gives.
     n_components : int, default=512
         Size of the embedding of one modality.
-    inv_tau : float, default=14.3
-        Inverse temperature, or its start where it is learned; in [1, 100]. A checkpoint brings
-        its own.
+    inv_tau : "auto" or float, default="auto"
+        Inverse temperature, or its start where it is learned; in [1, 100]. "auto" is 14.3, and
+        10 for SigLIP, as its authors have it. A checkpoint brings its own.
     learn_inv_tau : {"auto", True, False}, default="auto"
-        Whether the inverse temperature is trained. "auto" trains it for InfoNCE. InfoLOOB has no
-        lower bound in it, so True is an error there.
+        Whether the inverse temperature is trained. "auto" trains it for the named objectives but
+        InfoLOOB, which has no lower bound in it, so True is an error there. Nothing is known of a
+        callable, so "auto" leaves it fixed.
     beta : float or None, default=14.3
         Inverse temperature of the Hopfield retrieval of InfoLOOB; None leaves the retrieval out.
-        Without effect for InfoNCE.
+        Without effect for the others.
     lr : float, default=1e-3
         Learning rate of AdamW (the highest one, under a schedule).
     weight_decay : float, default=0.1
         Weight decay of AdamW; biases, norms and the temperature are not decayed.
-    schedule : {"one-cycle", None}, default="one-cycle"
-        Learning rate over the fit: one cycle up and down (from ten updates on), or constant.
+    schedule : {"one-cycle", "cosine", "cosine-restarts", None} or callable, default="one-cycle"
+        Learning rate over the fit: one cycle up and down (from ten updates on); a cosine down to
+        zero after a warm-up, once or seven times; constant. A callable takes the optimizer and the
+        number of updates, and gives a torch scheduler that is stepped after each update, such as
+        ``functools.partial(cloome_sk.training.schedules.cosine, warmup=0.1)``.
+    clip_norm : float or None, default=None
+        Largest norm of the gradient of all weights; None does not clip.
+    ema_decay : float or None, default=None
+        Train as ever, but keep an exponential moving average of the weights of this decay.
     batch_size : int, default=256
         Pairs in a batch (>= 2). Other pairs of the batch are the negatives, so this changes the
         objective, not only the speed. Batches of an epoch are of almost equal size.
+    gradient_cache : int or None, default=None
+        Embed so many pairs at a time, in the memory of so small a batch, with the gradient of the
+        whole batch (GradCache; BatchNorm sees a part at a time). It costs a second forward pass.
+    batch_plates : str or None, default=None
+        The column of plates, for batches that cannot be solved by recognising the plate: each
+        comes from the replicate plates of one layout. See
+        `cloome_sk.training.ReplicateSpreadingSampler`, which also tells what it costs.
+    batch_labels : str or None, default=None
+        A column whose values, such as active and inactive, have in each batch the shares of the
+        whole table.
     max_epochs : int, default=70
         How often each pair is seen (>= 1).
     positives : "molecule", "pair", str or list of str, default="molecule"
@@ -99,9 +114,29 @@ class CloomeEmbedder(
         What `lr` is multiplied by for the weights that fit a pattern, for instance
         ``{"phenotype.backbone": 0.1}``. The last pattern that fits counts. With a checkpoint it
         needs `trainable`.
-    precision : {"fp32", "bf16"}, default="fp32"
+    validation : float, DataFrame, ndarray or None, default=None
+        Share of the molecules, or a table of other molecules, that training does not see. After
+        each epoch `history_` gets retrieval among all of them (``valid_R@1``, ``valid_R@5``,
+        ``valid_R@10``, ``valid_relative_rank``, ``valid_median_rank``) and ``valid_objective``.
+    monitor : str, default="valid_relative_rank"
+        Which of these says what is better.
+    early_stopping : int or None, default=None
+        Stop after so many epochs without a better one.
+    keep : {"last", "best"}, default="last"
+        Whether the weights of the last or of the best epoch are kept.
+    checkpoint_dir : path-like or None, default=None
+        A folder in which the state of training is kept after each epoch, to be gone on from by
+        ``fit(X, resume=True)``. Each set of parameters and data has a subfolder of its own.
+    checkpoint_every : int or None, default=None
+        Keep it after so many updates too, for epochs that take long.
+    warm_start : bool, default=False
+        Whether a further `fit` goes on from the weights and encoders of the one before.
+    callbacks : list of skorch callbacks or None, default=None
+        For logging, such as ``skorch.callbacks.TensorBoard`` or ``WandbLogger``.
+    precision : {"auto", "fp32", "bf16", "fp16"}, default="fp32"
         What the networks compute in; weights, objective and embeddings are float32. "bf16" is
-        faster where the processor or GPU has it, and tells embeddings apart less finely.
+        faster where the processor or GPU has it, and tells embeddings apart less finely; "auto"
+        takes it on GPUs that have it. "fp16" is for training on older GPUs.
     device : str, default="auto"
         "auto" takes a CUDA device where there is one, else the CPU; or the name of a device.
     random_state : int, RandomState or None, default=None
@@ -126,12 +161,14 @@ class CloomeEmbedder(
         Positions of treated rows left out of training because their structure or image could not
         be read, where an encoder has ``on_error="skip"``.
     molecules_seen_ : ndarray of object
-        Sorted keys (`molecule_key`) of the molecules `fit` trained on: what may not stand in a
-        test set of unseen molecules. Those that a checkpoint was trained on are not known.
+        Sorted keys (`molecule_key`) of the molecules `fit` trained on or validated with: what may
+        not stand in a test set of unseen molecules. Those that a checkpoint was trained on are not
+        known.
     checkpoint_sha256_ : str or None
         SHA-256 of the checkpoint's file.
     history_ : DataFrame
-        Mean objective and inverse temperature of each epoch.
+        Mean objective and inverse temperature of each epoch, and scalars that the objective
+        learns, such as the ``bias`` of SigLIP.
     n_features_in_ : int
         Number of columns of X in `fit`.
     feature_names_in_ : ndarray of str
@@ -174,15 +211,17 @@ class CloomeEmbedder(
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "phenotype": [StrOptions({"auto"}), HasMethods(["fit_inputs", "inputs", "make_network"])],
         "molecule": [HasMethods(["inputs", "make_network", "keys"]), None],
-        "objective": [StrOptions({"infonce", "infoloob"})],
+        "objective": [StrOptions({"infonce", "infoloob", "siglip", "cwcl"}), callable],
         "output": [StrOptions({"phenotype", "molecule", "both"})],
         "n_components": [Interval(Integral, 1, None, closed="left")],
-        "inv_tau": [Interval(Real, 1, 100, closed="both")],
+        "inv_tau": [StrOptions({"auto"}), Interval(Real, 1, 100, closed="both")],
         "learn_inv_tau": [StrOptions({"auto"}), "boolean"],
         "beta": [Interval(Real, 0, None, closed="neither"), None],
         "lr": [Interval(Real, 0, None, closed="neither")],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "schedule": [StrOptions({"one-cycle"}), None],
+        "schedule": [StrOptions({"one-cycle", "cosine", "cosine-restarts"}), callable, None],
+        "clip_norm": [Interval(Real, 0, None, closed="neither"), None],
+        "ema_decay": [Interval(Real, 0, 1, closed="left"), None],
         "batch_size": [Interval(Integral, 2, None, closed="left")],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "positives": [str, list, tuple],
@@ -190,7 +229,18 @@ class CloomeEmbedder(
         "checkpoint": [str, PathLike, None],
         "trainable": ["boolean", str, list, tuple],
         "lr_factors": [Mapping, None],
-        "precision": [StrOptions({"fp32", "bf16"})],
+        "gradient_cache": [Interval(Integral, 1, None, closed="left"), None],
+        "batch_plates": [str, None],
+        "batch_labels": [str, None],
+        "validation": [Interval(Real, 0, 1, closed="neither"), pd.DataFrame, np.ndarray, None],
+        "monitor": [StrOptions(set(LARGER_IS_BETTER))],
+        "early_stopping": [Interval(Integral, 1, None, closed="left"), None],
+        "keep": [StrOptions({"last", "best"})],
+        "checkpoint_dir": [str, PathLike, None],
+        "checkpoint_every": [Interval(Integral, 1, None, closed="left"), None],
+        "warm_start": ["boolean"],
+        "callbacks": [list, tuple, None],
+        "precision": [StrOptions({"auto", "fp32", "bf16", "fp16"})],
         "device": [str],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -201,22 +251,35 @@ class CloomeEmbedder(
         phenotype: Any = "auto",
         molecule: Any = None,
         *,
-        objective: str = "infonce",
+        objective: str | Callable[..., Any] = "infonce",
         output: str = "phenotype",
         n_components: int = 512,
-        inv_tau: float = 14.3,
+        inv_tau: float | str = "auto",
         learn_inv_tau: str | bool = "auto",
         beta: float | None = 14.3,
         lr: float = 1e-3,
         weight_decay: float = 0.1,
-        schedule: str | None = "one-cycle",
+        schedule: str | Callable[..., Any] | None = "one-cycle",
+        clip_norm: float | None = None,
+        ema_decay: float | None = None,
         batch_size: int = 256,
+        gradient_cache: int | None = None,
+        batch_plates: str | None = None,
+        batch_labels: str | None = None,
         max_epochs: int = 70,
         positives: str | list[str] | tuple[str, ...] = "molecule",
         controls: Any = "auto",
         checkpoint: str | PathLike[str] | None = None,
         trainable: bool | str | Sequence[str] = "auto",
         lr_factors: Mapping[str, float] | None = None,
+        validation: float | pd.DataFrame | np.ndarray | None = None,
+        monitor: str = "valid_relative_rank",
+        early_stopping: int | None = None,
+        keep: str = "last",
+        checkpoint_dir: str | PathLike[str] | None = None,
+        checkpoint_every: int | None = None,
+        warm_start: bool = False,
+        callbacks: Sequence[Any] | None = None,
         precision: str = "fp32",
         device: str = "auto",
         random_state: Any = None,
@@ -233,13 +296,26 @@ class CloomeEmbedder(
         self.lr = lr
         self.weight_decay = weight_decay
         self.schedule = schedule
+        self.clip_norm = clip_norm
+        self.ema_decay = ema_decay
         self.batch_size = batch_size
+        self.gradient_cache = gradient_cache
+        self.batch_plates = batch_plates
+        self.batch_labels = batch_labels
         self.max_epochs = max_epochs
         self.positives = positives
         self.controls = controls
         self.checkpoint = checkpoint
         self.trainable = trainable
         self.lr_factors = lr_factors
+        self.validation = validation
+        self.monitor = monitor
+        self.early_stopping = early_stopping
+        self.keep = keep
+        self.checkpoint_dir = checkpoint_dir
+        self.checkpoint_every = checkpoint_every
+        self.warm_start = warm_start
+        self.callbacks = callbacks
         self.precision = precision
         self.device = device
         self.random_state = random_state
@@ -248,7 +324,9 @@ class CloomeEmbedder(
     # ------------------------------------------------------------------ fit
 
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X: pd.DataFrame | np.ndarray, y: Any = None) -> CloomeEmbedder:
+    def fit(
+        self, X: pd.DataFrame | np.ndarray, y: Any = None, *, resume: bool = False
+    ) -> CloomeEmbedder:
         """Train both encoders on the pairs in the rows of X; with `trainable` False, get ready.
 
         Parameters
@@ -257,6 +335,10 @@ class CloomeEmbedder(
             One row a sample. Control rows may be among them; they are not trained on.
         y : object, optional
             Ignored.
+        resume : bool, default=False
+            With `checkpoint_dir`, go on from the last state of a training of the same parameters
+            and data, if there is one: the result is that of a training that was never
+            interrupted, to the bit. By default such states are removed.
 
         Returns
         -------
@@ -268,12 +350,16 @@ class CloomeEmbedder(
         ValueError
             For missing columns, values that are not finite, structures that cannot be read,
             fewer than two pairs or two molecules, or parameters out of range.
+        TypeError
+            If a callable `objective` cannot be called as one.
         FloatingPointError
             If the objective stops being finite.
+        OSError
+            If the state of training cannot be kept.
         """
-        check_together(self)
+        check_together(self, resume)
         with unchanged_on_error(self):
-            self.__dict__.update(learned(self, fit_table(self, X)))
+            self.__dict__.update(learned(self, fit_table(self, X), resume))
             self.__dict__.pop("_network", None)
             self._ready_network()
         return self
@@ -323,106 +409,55 @@ class CloomeEmbedder(
         embedder.__dict__.update(taken_over(embedder, checkpoint))
         return embedder
 
-    # ---------------------------------------------------------------- embed
-
-    def transform(self, X: pd.DataFrame | np.ndarray) -> np.ndarray:
-        """Embed the modality named by `output`.
-
-        Parameters
-        ----------
-        X : DataFrame or ndarray, shape (n_samples, n_features)
-            A table with the columns of that modality; control rows are embedded like any other.
-
-        Returns
-        -------
-        ndarray of float32, shape (n_samples, n_components)
-            Unit vectors; for ``output="both"`` the phenotype's and the molecule's side by side,
-            (n_samples, 2 * n_components). A molecule is NaN where its structure is skipped, and
-            where a control row has none.
-
-        Raises
-        ------
-        ValueError
-            For missing columns, values that are not finite or structures that cannot be read.
-        """
-        check_is_fitted(self)
-        X = full_table(self, X, self._encoders(self.output))
-        if self.output == "phenotype":
-            return self._embedded("phenotype", self.phenotype_.inputs(X))
-        molecules = self._embedded("molecule", self._molecule_inputs(X))
-        if self.output == "molecule":
-            return molecules
-        return np.hstack([self._embedded("phenotype", self.phenotype_.inputs(X)), molecules])
-
-    def embed_phenotypes(self, X: pd.DataFrame | np.ndarray) -> np.ndarray:
-        """Embed phenotypes.
-
-        Parameters
-        ----------
-        X : DataFrame or ndarray, shape (n_samples, n_features)
-            A table with the phenotype's columns, or an array of those columns alone.
-
-        Returns
-        -------
-        ndarray of float32, shape (n_samples, n_components)
-            Unit vectors.
-        """
-        check_is_fitted(self)
-        X = part_table(self, X, self.phenotype_)
-        return self._embedded("phenotype", self.phenotype_.inputs(X))
-
-    def embed_molecules(self, molecules: Any, *, on_error: str | None = None) -> np.ndarray:
-        """Embed molecules.
-
-        Parameters
-        ----------
-        molecules : list of str or rdkit.Chem.Mol, DataFrame, or ndarray
-            SMILES or RDKit molecules; or a table with the molecule's column; or, for precomputed
-            features, an array of them.
-        on_error : {"raise", "skip"}, optional
-            What to do with structures that cannot be read, if not what the encoder says: raise an
-            error, or warn, naming the rows, and give NaN.
-
-        Returns
-        -------
-        ndarray of float32, shape (n_molecules, n_components)
-            Unit vectors; NaN for structures that are skipped, and control rows without one.
-
-        Raises
-        ------
-        TypeError
-            For a bare string.
-        ValueError
-            For structures that cannot be read.
-        """
-        check_is_fitted(self)
-        if isinstance(molecules, pd.DataFrame) or getattr(molecules, "ndim", 1) > 1:
-            molecules = part_table(self, molecules, self.molecule_)
-        return self._embedded("molecule", self._molecule_inputs(molecules, on_error))
-
-    def _molecule_inputs(self, X: Any, on_error: str | None = None) -> Inputs:
-        optional = None
-        if isinstance(X, pd.DataFrame) and self.controls_ is None:
-            optional = find_controls(X, self.controls).mask
-        elif isinstance(X, pd.DataFrame) and self.controls_.rule is not None:
-            optional = apply_controls(X, *self.controls_.rule).mask
-        return self.molecule_.inputs(X, on_error=on_error, optional=optional)
-
-    def _embedded(self, side: str, inputs: Inputs) -> np.ndarray:
-        network, device = getattr(self._ready_network(), side), resolve_device(self.device)
-        return embed_inputs(network, inputs, device, self.verbose, self.precision)
-
-    def _encoders(self, output: str) -> list[Encoder]:
-        both = {"phenotype": self.phenotype_, "molecule": self.molecule_}
-        if output not in (*both, "both"):
-            raise ValueError(f'output must be "phenotype", "molecule" or "both", got {output!r}.')
-        return list(both.values()) if output == "both" else [both[output]]
-
     # ---------------------------------------------------------------- state
+
+    def save(
+        self,
+        folder: str | PathLike[str],
+        *,
+        metrics: Mapping[str, Any] | None = None,
+        overwrite: bool = False,
+        leave_out: Sequence[str] = (),
+    ) -> None:
+        """Store the fitted embedder as weights, JSON and a model card, none of which is code.
+
+        Parameters
+        ----------
+        folder : path-like
+            The folder.
+        metrics : mapping of str to number or str, optional
+            What was measured, for the model card.
+        overwrite : bool, default=False
+            Whether an earlier model in the folder is replaced.
+        leave_out : sequence of str, default=()
+            Parameters that cannot be stored without code, to be left at their defaults; see
+            `cloome_sk.storage.save_embedder`, also for what can go wrong.
+        """
+        from cloome_sk.storage import save_embedder
+
+        save_embedder(self, folder, metrics=metrics, overwrite=overwrite, leave_out=leave_out)
+
+    @classmethod
+    def load(cls, folder: str | PathLike[str]) -> CloomeEmbedder:
+        """Load what `save` stored; nothing in the folder is executed.
+
+        Parameters
+        ----------
+        folder : path-like
+            The folder.
+
+        Returns
+        -------
+        CloomeEmbedder
+            Fitted.
+        """
+        from cloome_sk.storage import load_embedder
+
+        return load_embedder(folder, cls)
 
     @property
     def history_(self) -> pd.DataFrame:
-        """Mean objective and inverse temperature of each epoch."""
+        """What was recorded of each epoch."""
         check_is_fitted(self)
         return pd.DataFrame(self._history)
 

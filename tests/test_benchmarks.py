@@ -57,3 +57,13 @@ def test_times_of_repeats_are_paired():
     )
     shown = _python("-c", code)
     assert shown.returncode == 0, shown.stderr
+
+
+def test_training_by_hand_is_that_of_the_package():
+    code = (
+        "from benchmarks._data import profiles\n"
+        "from benchmarks.bench_fit import check_same_training\n"
+        "check_same_training(profiles(512, 64))\n"
+    )
+    shown = _python("-c", code)
+    assert shown.returncode == 0, shown.stderr

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from sklearn.base import clone
-from sklearn.utils import check_random_state
 
+from cloome_sk._parameters import initial_inv_tau
 from cloome_sk.baselines.embedder_controls import EmbedderControl
 from cloome_sk.embedder import CloomeEmbedder
-from cloome_sk.encoders.base import Encoder, Inputs
-
-if TYPE_CHECKING:
-    from cloome_sk.networks import DualEncoder
+from cloome_sk.encoders.base import Inputs
 
 BLOCK = 1024
 """Samples sent through the untrained networks at a time, unless they are large."""
@@ -84,34 +80,27 @@ class UntrainedEmbedder(EmbedderControl):
         # A checkpoint says which networks to build; with nothing to train, it would be taken over.
         parameters["trainable"] = True
         self.embedder_ = _WithoutTraining(**parameters).fit(X)
+        self.embedder_.checkpoint_sha256_ = None
         return self
 
 
 class _WithoutTraining(CloomeEmbedder):
     """A CloomeEmbedder whose training stops before the first step."""
 
-    def _train(
-        self,
-        phenotype: Encoder,
-        molecule: Encoder,
-        phenotype_inputs: Inputs,
-        molecule_inputs: Inputs,
-        groups: np.ndarray,
-        start: Callable[[DualEncoder], None],
-    ) -> tuple[dict[str, np.ndarray], list[dict[str, Any]]]:
+    def _train(self, *prepared: Any) -> tuple[dict[str, np.ndarray], list[dict[str, Any]]]:
         """Fresh weights, where training may start from those of a file; and no history."""
         from cloome_sk.networks import DualEncoder
         from cloome_sk.training import seeded
 
-        seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
-        with seeded(seed, "cpu"):
+        phenotype, molecule, found, _, plan, *_ = prepared
+        with seeded(plan.seed, "cpu"):
             network = DualEncoder(
                 phenotype.make_network(self.n_components),
                 molecule.make_network(self.n_components),
-                inv_tau=self.inv_tau,
+                inv_tau=initial_inv_tau(self),
             )
-            _settle_norms(network.phenotype, phenotype_inputs)
-            _settle_norms(network.molecule, molecule_inputs)
+            _settle_norms(network.phenotype, found.phenotype)
+            _settle_norms(network.molecule, found.molecule)
         state = {name: value.numpy().copy() for name, value in network.state_dict().items()}
         return state, []
 

@@ -42,6 +42,9 @@ class Bags:
     ([3.0, 1.0, 2.0], [0, 1, 1])
     """
 
+    are_bags = True
+    """How training tells that several entries are of one sample."""
+
     def __init__(self, values: Any, members: np.ndarray, sizes: np.ndarray) -> None:
         self.values = values
         self.members = members

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 
 
@@ -23,7 +25,7 @@ def read_state(path: str | PathLike[str]) -> dict[str, Tensor]:
     path : path
         A file of `torch.save` that holds a state dict, plain or under the key ``state_dict`` or
         ``model`` (whatever lies beside it is left out); or one whose name ends in
-        ``.safetensors`` (needs the package safetensors).
+        ``.safetensors``.
 
     Returns
     -------
@@ -37,8 +39,6 @@ def read_state(path: str | PathLike[str]) -> dict[str, Tensor]:
     ValueError
         If it is no such file, is damaged, or holds Python objects (a whole pickled model), which
         could only be loaded by running code.
-    ImportError
-        For ``.safetensors`` without the package.
 
     Examples
     --------
@@ -112,13 +112,6 @@ def _read_torch(file: Path) -> Any:
 
 
 def _read_safetensors(file: Path) -> dict[str, Tensor]:
-    try:
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-    except ImportError as error:
-        raise ImportError(
-            f"{file}: needs the package safetensors: pip install safetensors."
-        ) from error
     try:
         return load_file(file, device="cpu")
     except SafetensorError as error:

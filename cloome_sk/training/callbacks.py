@@ -17,20 +17,25 @@ LONG_FIT = 600.0
 
 
 class ProgressBar(Callback):
-    """One bar for the whole fit, with the objective of the last batch."""
+    """One bar for the whole fit: rate, time left, objective of the last batch, last recall."""
 
     def __init__(self, n_steps: int) -> None:
         self.n_steps = n_steps
 
     def on_train_begin(self, net: Any, **kwargs: Any) -> None:
         """Open the bar."""
-        self.bar_ = tqdm(total=self.n_steps, desc="CLOOME fit", unit="batch")
+        done = net.progress_.n_updates  # by the training that is gone on from
+        self.bar_ = tqdm(total=self.n_steps, initial=done, desc="CLOOME fit", unit="batch")
 
     def on_batch_end(self, net: Any, training: bool = False, **kwargs: Any) -> None:
         """Advance by a batch."""
         if training:
             objective = net.history[-1, "batches", -1, "train_loss"]
-            self.bar_.set_postfix(objective=f"{objective:.3f}", refresh=False)
+            measured = {"objective": f"{objective:.3f}"}
+            for record in net.progress_.records[-1:]:
+                if "valid_R@5" in record:
+                    measured["valid_R@5"] = f"{record['valid_R@5']:.3f}"
+            self.bar_.set_postfix(measured, refresh=False)
             self.bar_.update()
 
     def on_train_end(self, net: Any, **kwargs: Any) -> None:

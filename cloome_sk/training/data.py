@@ -26,15 +26,74 @@ class PairInputs:
         Inputs of the distinct molecules of the batch.
     molecule_index : Tensor of int, shape (n_pairs,)
         The row of each pair in `molecule`.
+    bags : sequence of str, default=()
+        The sides, "phenotype" or "molecule", whose tuple ends with the bag of each instance.
     """
 
-    def __init__(self, phenotype: Values, molecule: Values, molecule_index: Tensor) -> None:
+    def __init__(
+        self,
+        phenotype: Values,
+        molecule: Values,
+        molecule_index: Tensor,
+        bags: Sequence[str] = (),
+    ) -> None:
         self.phenotype = phenotype
         self.molecule = molecule
         self.molecule_index = molecule_index
+        self.bags = tuple(bags)
 
     def __len__(self) -> int:
         return len(self.molecule_index)
+
+    def rows(self, side: str) -> Values:
+        """Give the inputs of one side, "phenotype" or "molecule", with a row for each pair."""
+        if side == "phenotype":
+            return self.phenotype
+        if isinstance(self.molecule, tuple):
+            return tuple(values[self.molecule_index] for values in self.molecule)
+        return self.molecule[self.molecule_index]
+
+    def n_rows(self, side: str) -> int:
+        """Count the inputs of one side: pairs, or distinct molecules."""
+        if side == "phenotype" or not len(self):
+            return len(self)
+        return int(self.molecule_index.max()) + 1
+
+    def part(self, side: str, rows: slice) -> Values:
+        """Give some consecutive inputs of one side, as its network takes them.
+
+        Parameters
+        ----------
+        side : {"phenotype", "molecule"}
+            Which inputs: a row a pair, or a row a distinct molecule.
+        rows : slice
+            Which of its `n_rows` rows, without a step.
+
+        Returns
+        -------
+        Tensor or tuple of Tensor
+            Their inputs; of bags the instances, and bags counted from 0.
+
+        Raises
+        ------
+        ValueError
+            If an entry of a tuple does not have one row an input.
+        """
+        values = self.phenotype if side == "phenotype" else self.molecule
+        if side in self.bags:
+            start, stop, _ = rows.indices(self.n_rows(side))
+            bag = values[-1]
+            inside = (bag >= start) & (bag < stop)
+            return (*(value[inside] for value in values[:-1]), bag[inside] - start)
+        parts = values if isinstance(values, tuple) else (values,)
+        for place, value in enumerate(parts):
+            if len(value) != self.n_rows(side):
+                raise ValueError(
+                    f"A batch of {self.n_rows(side)} {side} inputs cannot be taken apart: entry "
+                    f"{place} of them has {len(value)} rows. Only tuples with one row an input, "
+                    "and the bags of `BagEncoder`, can be embedded in parts."
+                )
+        return tuple(value[rows] for value in parts) if isinstance(values, tuple) else values[rows]
 
     def on(self, device: Any) -> tuple[Values, Values, Tensor]:
         """Give the inputs on a device, as the network takes them."""
@@ -42,6 +101,15 @@ class PairInputs:
             on_device(self.phenotype, device),
             on_device(self.molecule, device),
             self.molecule_index.to(device, non_blocking=True),
+        )
+
+    def pin_memory(self) -> PairInputs:
+        """Give the inputs in memory from which a GPU copies while the processor goes on."""
+        return PairInputs(
+            _pinned(self.phenotype),
+            _pinned(self.molecule),
+            self.molecule_index.pin_memory(),
+            self.bags,
         )
 
 
@@ -86,6 +154,8 @@ class PairDataset(Dataset):
         self.phenotype, self.phenotype_index = _held(phenotype[0]), phenotype[1]
         self.molecule, self.molecule_index = _held(molecule[0]), molecule[1]
         self.groups = torch.from_numpy(groups)
+        sides = (("phenotype", phenotype[0]), ("molecule", molecule[0]))
+        self.bags = tuple(side for side, values in sides if getattr(values, "are_bags", False))
 
     def __len__(self) -> int:
         return len(self.groups)
@@ -101,6 +171,7 @@ class PairDataset(Dataset):
             _rows(self.phenotype, self.phenotype_index[chosen]),
             _rows(self.molecule, distinct),
             torch.from_numpy(index),
+            self.bags,
         )
         return Batch(inputs, self.groups[torch.from_numpy(chosen)])
 
@@ -114,6 +185,12 @@ def _rows(values: Any, rows: np.ndarray) -> Values:
     if isinstance(values, Tensor):
         return values[torch.from_numpy(rows)]
     return as_tensors(values[rows])
+
+
+def _pinned(values: Values) -> Values:
+    if isinstance(values, tuple):
+        return tuple(value.pin_memory() for value in values)
+    return values.pin_memory()
 
 
 def as_batch(batch: Any) -> Any:

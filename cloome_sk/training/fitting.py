@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
 import torch
-from skorch.callbacks import Callback, LRScheduler
+from skorch.callbacks import Callback
 from torch import nn
 
 from cloome_sk.networks import DualEncoder
+from cloome_sk.training.averaging import AveragedWeights
 from cloome_sk.training.callbacks import ProgressBar, TimeGuard
 from cloome_sk.training.data import PairDataset
 from cloome_sk.training.fine_tuning import Factors, freeze, parameter_groups
+from cloome_sk.training.gathering import check_same, from_first, world
 from cloome_sk.training.net import ContrastiveCriterion, ContrastiveNet, Objective
+from cloome_sk.training.processes import joined
+from cloome_sk.training.progress import Progress
 from cloome_sk.training.samplers import ReplicateSpreadingSampler
+from cloome_sk.training.schedules import Schedule
 
-ONE_AT_A_TIME = threading.Lock()
-"""torch draws from one generator a process, which trainings in two threads would share."""
+ONE_AT_A_TIME = threading.RLock()
+"""torch draws from one generator a process, which trainings in two threads would share.
 
-
-FEWEST_CYCLED = 10
-"""Fewer updates than this get a constant rate: a cycle of one is all beginning, which is ~0."""
+In one thread a callback of one training may run another."""
 
 
 @dataclass(frozen=True)
@@ -35,16 +39,16 @@ class TrainingPlan:
     Attributes
     ----------
     objective : callable
-        ``objective(phenotype, molecule, inv_tau, positives=...)``, scalar.
+        ``objective(phenotype, molecule, inv_tau, positives=...)``, scalar; see
+        `cloome_sk.objectives` for what else one may have.
     inv_tau : float
         Inverse temperature, or its start.
     learn_inv_tau : bool
         Whether it is trained.
     lr, weight_decay : float
         Of AdamW; biases, norms and the temperature are not decayed.
-    schedule : {"one-cycle", None}
-        Learning rate over the fit: up and down again (Smith & Topin 2017), or constant. Fewer
-        than ten updates are always at a constant rate.
+    schedule : callable or None
+        Learning rate over the fit (`cloome_sk.training.schedules`); None is a constant one.
     batch_size, max_epochs : int
         Pairs in a batch, and times that every pair is seen.
     seed : int
@@ -57,8 +61,14 @@ class TrainingPlan:
         Patterns of the weights that are trained (`cloome_sk.training.fine_tuning`); None: all.
     lr_factors : sequence of (str, float), default=()
         Patterns, and what the learning rate of the weights they fit is multiplied by.
-    precision : {"fp32", "bf16"}, default="fp32"
+    precision : {"fp32", "bf16", "fp16"}, default="fp32"
         What the networks compute in; weights and objective are float32.
+    clip_norm : float or None, default=None
+        Largest norm of the gradient.
+    average_decay : float or None, default=None
+        Decay of a running average of the weights, which is then the result; None: no average.
+    chunk : int or None, default=None
+        Inputs of a side that are embedded at a time (`cloome_sk.training.gradient_cache`).
     """
 
     objective: Objective
@@ -66,7 +76,7 @@ class TrainingPlan:
     learn_inv_tau: bool
     lr: float
     weight_decay: float
-    schedule: str | None
+    schedule: Schedule | None
     batch_size: int
     max_epochs: int
     seed: int
@@ -75,6 +85,9 @@ class TrainingPlan:
     trainable: tuple[str, ...] | None = None
     lr_factors: Factors = ()
     precision: str = "fp32"
+    clip_norm: float | None = None
+    average_decay: float | None = None
+    chunk: int | None = None
 
 
 def train_pairs(
@@ -83,6 +96,9 @@ def train_pairs(
     pairs: PairDataset,
     plan: TrainingPlan,
     start: Callable[[DualEncoder], None] | None = None,
+    progress: Progress | None = None,
+    batching: Mapping[str, Any] | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> tuple[dict[str, np.ndarray], list[dict[str, Any]]]:
     """Build two networks and train them on pairs, leaving torch's own generator alone.
 
@@ -96,13 +112,20 @@ def train_pairs(
         How to train.
     start : callable, optional
         Puts weights that were trained before into the fresh network.
+    progress : Progress, optional
+        Validates, keeps states and goes on from them.
+    batching : mapping of str to ndarray, optional
+        Further arguments of `ReplicateSpreadingSampler`, an entry a pair.
+    callbacks : sequence of skorch callbacks, default=()
+        Told of the beginning and end of batches and epochs.
 
     Returns
     -------
     state : dict of str to ndarray
-        The weights of the `DualEncoder`.
+        The weights of the `DualEncoder`: the last, or the best that `progress` kept.
     history : list of dict
-        For each epoch its number, the mean objective of its pairs, and the inverse temperature.
+        For each epoch its number, the mean objective of its pairs, the inverse temperature, and
+        the scalars that the objective learns.
 
     Raises
     ------
@@ -114,7 +137,8 @@ def train_pairs(
     # The last three undo what a caller's context may have changed about new tensors.
     with (
         ONE_AT_A_TIME,
-        seeded(plan.seed, plan.device),
+        joined(plan.device, plan.batch_size) as processes,
+        seeded(from_first(plan.seed), processes.device),
         torch.inference_mode(False),
         torch.enable_grad(),
         torch.device("cpu"),
@@ -124,17 +148,17 @@ def train_pairs(
         ).float()
         if start is not None:
             start(network)
-        history = _train(network, pairs, plan)
-    state = {
-        name: value.detach().cpu().numpy().copy() for name, value in network.state_dict().items()
-    }
+        progress = Progress() if progress is None else progress
+        plan = replace(plan, seed=from_first(plan.seed), device=processes.device)
+        kept = _train(network, pairs, plan, progress, batching or {}, callbacks)
+    state = {name: value.detach().cpu().numpy().copy() for name, value in kept.items()}
     broken = [name for name, value in state.items() if not np.isfinite(value).all()]
     if broken:
         raise FloatingPointError(
             f"The last update made {len(broken)} weights NaN or infinite ({broken[0]}, ...). Lower "
             "`lr` or `inv_tau`: nothing was kept."
         )
-    return state, history
+    return state, progress.records
 
 
 @contextmanager
@@ -158,71 +182,69 @@ def seeded(seed: int, device: str) -> Iterator[None]:
         yield
 
 
-def _train(network: DualEncoder, pairs: PairDataset, plan: TrainingPlan) -> list[dict[str, Any]]:
-    sampler = ReplicateSpreadingSampler(
-        pairs.molecule_index, plan.batch_size, plan.seed, groups=pairs.groups.numpy()
+def _train(
+    network: DualEncoder,
+    pairs: PairDataset,
+    plan: TrainingPlan,
+    progress: Progress,
+    batching: Mapping[str, Any],
+    callbacks: Sequence[Callback],
+) -> dict[str, torch.Tensor]:
+    """Train a network; the weights to keep."""
+    rank, size = world()
+    check_same("training pairs", len(pairs))
+    sampler: Any = ReplicateSpreadingSampler(
+        pairs.molecule_index, plan.batch_size, plan.seed, groups=pairs.groups.numpy(), **batching
     )
     n_steps = int(plan.max_epochs * len(sampler))
-    record = EpochRecord()
+    if size > 1:
+        sampler = sampler.for_rank(rank, size)
+        # The weights are drawn alike, dropout is not.
+        draws = np.random.SeedSequence([plan.seed, rank]).generate_state(1)
+        torch.default_generator.manual_seed(int(draws[0]))
+        if torch.device(plan.device).type == "cuda":
+            torch.cuda.manual_seed(int(draws[0]))  # `joined` made the device the current one
     frozen = freeze(network, plan.trainable)
-    groups = parameter_groups(network.named_parameters(), plan.lr, plan.lr_factors)
+    criterion = ContrastiveCriterion(plan.objective)
+    named = chain(network.named_parameters(), criterion.named_parameters())
+    network.to(plan.device)
+    average = None
+    if plan.average_decay is not None:
+        average = AveragedWeights(network, plan.average_decay)
     net = ContrastiveNet(
         network,
         sampler=sampler,
-        groups=groups,
+        groups=parameter_groups(named, plan.lr, plan.lr_factors),
         frozen=frozen,
         precision=plan.precision,
-        criterion=ContrastiveCriterion,
-        criterion__objective=plan.objective,
+        schedule=plan.schedule,
+        n_steps=n_steps,
+        clip_norm=plan.clip_norm,
+        average=average,
+        chunk=plan.chunk,
+        criterion=criterion,
         optimizer=torch.optim.AdamW,
         optimizer__weight_decay=plan.weight_decay,
         optimizer__fused=True,
         lr=plan.lr,
         max_epochs=plan.max_epochs,
         train_split=None,
-        callbacks=[record, *_callbacks(plan, n_steps, [group["lr"] for group in groups])],
+        callbacks=[*_callbacks(plan, n_steps), *callbacks],
         device=plan.device,
         verbose=0,
     )
-    net.run(pairs)
-    return record.epochs_
+    net.run(pairs, progress)
+    if progress.best_state is not None:
+        return progress.best_state
+    return (network if average is None else average.network).state_dict()
 
 
-def _callbacks(plan: TrainingPlan, n_steps: int, rates: list[float]) -> list[Callback]:
+def _callbacks(plan: TrainingPlan, n_steps: int) -> list[Callback]:
     callbacks: list[Callback] = []
-    if plan.schedule == "one-cycle" and n_steps >= FEWEST_CYCLED:
-        callbacks.append(
-            LRScheduler(
-                torch.optim.lr_scheduler.OneCycleLR,
-                max_lr=rates,
-                total_steps=n_steps,
-                cycle_momentum=False,
-                step_every="batch",
-            )
-        )
+    if world()[0]:
+        return []
     if plan.device == "cpu":
         callbacks.append(TimeGuard(n_steps))
     if plan.verbose:
         callbacks.append(ProgressBar(n_steps))
     return callbacks
-
-
-class EpochRecord(Callback):
-    """The history that outlives the net: plain numbers, an entry an epoch."""
-
-    def on_train_begin(self, net: ContrastiveNet, **kwargs: Any) -> None:
-        """Start an empty record."""
-        self.epochs_: list[dict[str, Any]] = []
-
-    def on_epoch_end(self, net: ContrastiveNet, **kwargs: Any) -> None:
-        """Average the objective over the pairs of the epoch."""
-        batches = net.history[-1, "batches"]
-        sizes = [batch["train_batch_size"] for batch in batches]
-        total = sum(batch["train_loss"] * size for batch, size in zip(batches, sizes, strict=True))
-        self.epochs_.append(
-            {
-                "epoch": net.history[-1, "epoch"],
-                "objective": total / sum(sizes),
-                "inv_tau": float(net.module_.log_inv_tau.detach().exp()),
-            }
-        )

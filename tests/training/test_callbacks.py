@@ -17,6 +17,7 @@ from cloome_sk.training import PairDataset, TrainingPlan, callbacks, fitting, tr
 from cloome_sk.training.callbacks import LONG_FIT, TIMED, WARM_UP, ProgressBar, TimeGuard
 from cloome_sk.training.fine_tuning import parameter_groups
 from cloome_sk.training.net import ContrastiveCriterion, ContrastiveNet
+from cloome_sk.training.schedules import one_cycle
 
 N_PAIRS = 50
 
@@ -38,7 +39,7 @@ def plan(**changes):
             learn_inv_tau=True,
             lr=1e-3,
             weight_decay=0.1,
-            schedule="one-cycle",
+            schedule=one_cycle,
             batch_size=16,
             max_epochs=3,
             seed=0,
@@ -191,7 +192,7 @@ def test_pairs_of_one_group_are_handed_on_as_positives(pairs):
         assert mask is None or int(mask.sum()) > len(mask)  # no mask where nothing is shared
 
 
-@pytest.mark.parametrize("schedule", ["one-cycle", None])
+@pytest.mark.parametrize("schedule", [one_cycle, None])
 def test_learning_rate_follows_the_schedule(pairs, monkeypatch, schedule):
     rates = []
     original = ContrastiveNet.train_step
@@ -257,7 +258,7 @@ def test_a_fit_shorter_than_the_measurement_says_nothing(monkeypatch):
 
 def test_only_a_fit_on_the_cpu_is_timed():
     kinds = {
-        device: {type(c) for c in fitting._callbacks(plan(device=device), 10, [1e-3])}
+        device: {type(c) for c in fitting._callbacks(plan(device=device), 10)}
         for device in ("cpu", "cuda")
     }
     assert TimeGuard in kinds["cpu"]
@@ -282,10 +283,8 @@ def test_progress_bar_ends_full_where_batches_were_joined(pairs, capsys):
     )
     train(few, batch_size=2, max_epochs=2, verbose=1)
     assert "100%" in capsys.readouterr().err
-    assert any(isinstance(c, ProgressBar) for c in fitting._callbacks(plan(verbose=1), 10, [1e-3]))
-    assert not any(
-        isinstance(c, ProgressBar) for c in fitting._callbacks(plan(verbose=0), 10, [1e-3])
-    )
+    assert any(isinstance(c, ProgressBar) for c in fitting._callbacks(plan(verbose=1), 10))
+    assert not any(isinstance(c, ProgressBar) for c in fitting._callbacks(plan(verbose=0), 10))
 
 
 # ---------------------------------------------------- how a search calls a fit

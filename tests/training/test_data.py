@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from cloome_sk.encoders._bags import Bags
 from cloome_sk.training import PairDataset
 from cloome_sk.training.data import as_batch
 
@@ -126,3 +127,28 @@ def test_values_that_are_read_later_are_read_for_their_batch_alone(arrays):
     np.testing.assert_array_equal(pixels, arrays["phenotype"][wanted])
     np.testing.assert_array_equal(numbers, wanted)
     assert len(inputs) == 3
+
+
+@pytest.mark.parametrize("rows", [slice(0, 3), slice(2, 5), slice(4, 5), slice(0, 5)], ids=str)
+def test_a_part_of_a_batch_is_the_batch_of_its_rows(pairs, arrays, rows):
+    chosen = [5, 4, 5, 7, 3]
+    inputs, _ = pairs.__getitems__(chosen)
+    alone, _ = pairs.__getitems__(chosen[rows])
+    assert torch.equal(inputs.part("phenotype", rows), alone.phenotype)
+    assert inputs.n_rows("phenotype") == 5
+    assert inputs.n_rows("molecule") == len(inputs.molecule)
+    assert torch.equal(inputs.part("molecule", slice(1, 2)), inputs.molecule[1:2])
+
+
+def test_a_part_of_bags_is_the_bags_of_its_rows(arrays):
+    sizes = np.array([2, 1, 3, 1, 2])
+    bags = Bags(np.arange(9.0)[:, None], np.arange(9), sizes)
+    pairs = PairDataset(
+        (bags, np.arange(5)), (arrays["molecule"], np.arange(5)), groups=np.arange(5)
+    )
+    chosen = [3, 0, 2, 1]
+    inputs, _ = pairs.__getitems__(chosen)
+    for rows in (slice(0, 2), slice(1, 4), slice(2, 3)):
+        alone, _ = pairs.__getitems__(chosen[rows])
+        for part, expected in zip(inputs.part("phenotype", rows), alone.phenotype, strict=True):
+            assert torch.equal(part, expected)

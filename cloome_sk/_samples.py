@@ -1,0 +1,212 @@
+"""From the rows of a table to training pairs, and to those that are held out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from cloome_sk._pairs import one_row_a_bag, positive_groups
+from cloome_sk._tables import match_column, row_name
+from cloome_sk.encoders.base import Encoder, Inputs
+from cloome_sk.preprocessing.controls import ControlRows, apply_controls, find_controls
+
+if TYPE_CHECKING:
+    from cloome_sk.training import PairDataset
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Pairs as the networks take them.
+
+    Attributes
+    ----------
+    rows : ndarray of intp
+        Their rows in the table; of a bag the first.
+    keys : ndarray of object
+        Their molecules.
+    phenotype, molecule : Inputs
+        One entry a pair.
+    groups : ndarray of intp
+        Pairs of equal code are positives of each other.
+    skipped : ndarray of intp
+        Rows that could not be read.
+    batching : dict of str to ndarray
+        What else decides which pairs stand together in a batch.
+    """
+
+    rows: np.ndarray
+    keys: np.ndarray
+    phenotype: Inputs
+    molecule: Inputs
+    groups: np.ndarray
+    skipped: np.ndarray
+    batching: dict[str, np.ndarray]
+
+    def pairs(self) -> PairDataset:
+        """Give the pairs as training takes them."""
+        from cloome_sk.training import PairDataset
+
+        sides = self.phenotype, self.molecule
+        first, second = ((side.values, side.index) for side in sides)
+        return PairDataset(first, second, self.groups)
+
+
+def samples(
+    X: Any,
+    rows: np.ndarray,
+    keys: np.ndarray,
+    phenotype: Encoder,
+    phenotype_inputs: Inputs,
+    molecule_inputs: Inputs,
+    positives: Any,
+    batching: Mapping[str, str] | None = None,
+) -> Samples:
+    """Leave out what could not be read, and take bags once.
+
+    Parameters
+    ----------
+    X : DataFrame or ndarray
+        The table.
+    rows : ndarray of intp, shape (n_rows,)
+        The rows of pairs.
+    keys : ndarray of object, shape (n_rows,)
+        Their molecules.
+    phenotype : Encoder
+        Fitted.
+    phenotype_inputs, molecule_inputs : Inputs
+        One entry a row of `rows`.
+    positives : str or list of str
+        What makes pairs positives of each other.
+    batching : mapping of str to str, optional
+        Columns that decide which pairs stand together in a batch.
+
+    Returns
+    -------
+    Samples
+        The pairs.
+    """
+    usable = np.flatnonzero(phenotype_inputs.index >= 0)
+    skipped, kept = np.setdiff1d(rows, rows[usable]), usable
+    if getattr(phenotype, "pools", False):
+        bags = phenotype_inputs.index[usable]
+        kept = usable[one_row_a_bag(X, rows[usable], phenotype, bags, keys[usable])]
+    groups = np.zeros(0, dtype=np.intp)
+    if len(kept) > 1:
+        groups = positive_groups(X, rows[kept], keys[kept], positives)
+    return Samples(
+        rows[kept],
+        keys[kept],
+        phenotype_inputs.take(kept),
+        molecule_inputs.take(kept),
+        groups,
+        skipped,
+        {name: _labels(X, rows[kept], column) for name, column in (batching or {}).items()},
+    )
+
+
+def _labels(X: Any, rows: np.ndarray, column: str) -> np.ndarray:
+    """Values of a column; an error where one is missing."""
+    if not isinstance(X, pd.DataFrame):
+        raise ValueError(
+            f"Batches by {column!r}: X is {type(X).__name__} without column names; pass a "
+            "DataFrame."
+        )
+    values = X[match_column(X, column, purpose="Batches")].iloc[rows]
+    if values.isna().any():
+        row = int(rows[np.argmax(values.isna().to_numpy())])
+        raise ValueError(f"Batches by {column!r}: {row_name(X, row)} has no value there.")
+    return pd.factorize(values)[0]
+
+
+def held_out(keys: np.ndarray, size: float, seed: int) -> np.ndarray:
+    """Choose molecules for validation, whole ones: which of the rows are of them.
+
+    Parameters
+    ----------
+    keys : ndarray of object, shape (n_rows,)
+        The molecule of each row.
+    size : float
+        Share of the molecules, in (0, 1).
+    seed : int
+        Of the choice.
+
+    Returns
+    -------
+    ndarray of bool, shape (n_rows,)
+        True for rows that training does not see.
+
+    Raises
+    ------
+    ValueError
+        If fewer than two molecules would be on one of the sides.
+    """
+    molecules = np.unique(keys)
+    n_held = round(size * len(molecules))
+    if n_held < 2 or len(molecules) - n_held < 2:
+        raise ValueError(
+            f"validation={size} holds out {n_held} of {len(molecules)} molecules; training and "
+            "validation need two each."
+        )
+    chosen = np.random.default_rng(seed).permutation(len(molecules))[:n_held]
+    return np.isin(keys.astype(str), molecules[chosen].astype(str))
+
+
+def validation_samples(
+    X: Any,
+    phenotype: Encoder,
+    molecule: Any,
+    controls: ControlRows,
+    asked: Any,
+    training_keys: np.ndarray,
+) -> Samples:
+    """Prepare the pairs of another table with fitted encoders.
+
+    Parameters
+    ----------
+    X : DataFrame or ndarray
+        The table; its control rows are left out.
+    phenotype, molecule : Encoder
+        Fitted.
+    controls : ControlRows
+        Those of the training table, whose rule finds those of this one.
+    asked : "auto", tuple or None
+        How to find them where the training table has none.
+    training_keys : ndarray of object
+        Molecules that training sees, of which none may be here.
+
+    Returns
+    -------
+    Samples
+        The pairs.
+
+    Raises
+    ------
+    ValueError
+        For fewer than two molecules, or one that training sees.
+    """
+    if isinstance(X, pd.DataFrame) and controls.rule is not None:
+        mask = apply_controls(X, *controls.rule).mask
+    else:
+        mask = find_controls(X, asked).mask
+    molecule_inputs = molecule.inputs(X, optional=mask)
+    rows = np.flatnonzero(~mask & (molecule_inputs.index >= 0))
+    keys = molecule.keys(X, rows)
+    seen = np.isin(keys.astype(str), training_keys.astype(str))
+    if seen.any():
+        raise ValueError(
+            f"validation: {len(np.unique(keys[seen]))} of {len(np.unique(keys))} molecules "
+            f"({int(seen.sum())} rows) are in the training table too, so that it would not tell "
+            "what the model makes of new molecules. Split by molecule: "
+            "cloome_sk.model_selection.molecule_groups, or validation=0.1."
+        )
+    inputs = phenotype.inputs(X)
+    found = samples(
+        X, rows, keys, phenotype, inputs.take(rows), molecule_inputs.take(rows), "molecule"
+    )
+    if len(found.rows) < 2:
+        raise ValueError(f"validation: {len(found.rows)} pair(s) can be read; two are needed.")
+    return found

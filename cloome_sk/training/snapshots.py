@@ -1,0 +1,201 @@
+"""Training that survives the end of its process: its whole state in a folder."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import warnings
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+KEPT = 2
+"""Snapshots that stay: should the last one be damaged, the one before it is there."""
+FORMAT = 1
+_NAME = re.compile(r"epoch-(\d{6})-batch-(\d{9})\.pt")
+_EXPLAINED = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EROFS: "the file system is read-only",
+    errno.EACCES: "it may not be written to",
+    errno.EPERM: "it may not be written to",
+}
+
+
+class SnapshotError(OSError):
+    """A folder of snapshots that cannot be written to, or read."""
+
+
+class Snapshots:
+    """The last few states of one training, each written whole or not at all.
+
+    A state is written to a temporary file, brought to the disk and renamed, so that a process or a
+    machine that stops in the middle leaves the one before.
+
+    Parameters
+    ----------
+    folder : path-like
+        The folder of all trainings.
+    name : str
+        What this one is: its configuration and data, as a hash. Others have folders of their own.
+
+    Attributes
+    ----------
+    folder : Path
+        The folder of this training, made when the first state is written.
+
+    Examples
+    --------
+    >>> import tempfile, torch
+    >>> from cloome_sk.training.snapshots import Snapshots
+    >>> snapshots = Snapshots(tempfile.mkdtemp(), "5e1f")
+    >>> snapshots.write({"weights": torch.ones(2)}, epoch=1, batch=0)
+    >>> snapshots.newest()["weights"]
+    tensor([1., 1.])
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], name: str) -> None:
+        self.folder = Path(os.path.abspath(os.path.expanduser(folder))) / name
+
+    def write(self, state: dict[str, Any], epoch: int, batch: int) -> None:
+        """Write a state, then remove the oldest.
+
+        Parameters
+        ----------
+        state : dict
+            Tensors, numbers, texts, and containers of these.
+        epoch, batch : int
+            Epochs that are complete, and batches of the one that is not.
+
+        Raises
+        ------
+        SnapshotError
+            If it cannot be written; the states that were there are as before.
+        """
+        path = self.folder / f"epoch-{epoch:06d}-batch-{batch:09d}.pt"
+        temporary = path.with_suffix(f".{os.getpid()}.tmp")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with temporary.open("wb") as file:
+                torch.save({"format": FORMAT, **_plain(state)}, file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+            _sync_folder(self.folder)
+        # torch turns what a file says into a RuntimeError of its own.
+        except (OSError, RuntimeError) as error:
+            with suppress(OSError):
+                temporary.unlink()
+            number = _error_number(error)
+            why = _EXPLAINED.get(number or 0, str(error))
+            raise SnapshotError(
+                number,
+                f"The state of training cannot be kept in {str(self.folder)!r}: {why}. Training "
+                "stopped; what was written before is whole, and resume=True goes on from it once "
+                "there is room.",
+            ) from error
+        for old in self._paths()[:-KEPT]:
+            old.unlink(missing_ok=True)
+        for left in self.folder.glob("*.tmp"):  # of a process that was killed while it wrote
+            left.unlink(missing_ok=True)
+
+    def try_folder(self) -> None:
+        """Find out that states can be kept before there is one, after hours of training.
+
+        Raises
+        ------
+        SnapshotError
+            If the folder cannot be made, or not be written to.
+        """
+        probe = self.folder / f"{os.getpid()}.tmp"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            probe.write_bytes(b"")
+            probe.unlink()
+        except OSError as error:
+            why = _EXPLAINED.get(error.errno or 0, str(error))
+            raise SnapshotError(
+                error.errno, f"checkpoint_dir: {str(self.folder)!r} cannot be used: {why}."
+            ) from error
+
+    def newest(self) -> dict[str, Any] | None:
+        """Read the last state that is whole.
+
+        Returns
+        -------
+        dict or None
+            None where there is none.
+
+        Raises
+        ------
+        SnapshotError
+            If there are files, and none of them can be read.
+        """
+        problems = []
+        for path in reversed(self._paths()):
+            try:
+                state = torch.load(path, map_location="cpu", weights_only=True)
+                if not isinstance(state, dict) or state.get("format") != FORMAT:
+                    raise ValueError("it was written by another version")
+            except Exception as error:
+                problems.append(f"{path.name} ({str(error).splitlines()[0][:120]})")
+                continue
+            if problems:
+                warnings.warn(
+                    f"Training goes on from {path.name}, since a later state in "
+                    f"{str(self.folder)!r} cannot be read: {'; '.join(problems)}.",
+                    stacklevel=2,
+                )
+            return state
+        if problems:
+            raise SnapshotError(
+                f"No state of training in {str(self.folder)!r} can be read: {'; '.join(problems)}. "
+                "Remove the folder to begin anew."
+            )
+        return None
+
+    def clear(self) -> None:
+        """Remove the states of an earlier training of the same configuration and data."""
+        for path in self._paths():
+            path.unlink(missing_ok=True)
+
+    def _paths(self) -> list[Path]:
+        if not self.folder.is_dir():
+            return []
+        return sorted(path for path in self.folder.iterdir() if _NAME.fullmatch(path.name))
+
+
+def _plain(values: Any) -> Any:
+    """Turn the scalars of NumPy, as searches give them for `lr`, into numbers that are read back.
+
+    What is no plain container stays what it is.
+    """
+    if type(values) is dict:
+        return {name: _plain(value) for name, value in values.items()}
+    if type(values) in (list, tuple):
+        return type(values)(_plain(value) for value in values)
+    return values.item() if isinstance(values, np.generic) else values
+
+
+def _error_number(error: BaseException | None) -> int | None:
+    while error is not None:
+        if isinstance(error, OSError):
+            return error.errno
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _sync_folder(folder: Path) -> None:
+    """Bring the new name to the disk too, where the system can."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # some network file systems cannot, and the file is there
+            os.fsync(handle)
+    finally:
+        os.close(handle)
