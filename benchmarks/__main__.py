@@ -17,6 +17,7 @@ from benchmarks._timing import Case, Reported, machine, table
 SUBJECTS = {
     "import": "import of the package",
     "fit": "training, beside a torch loop written by hand",
+    "fit_images": "training on images, beside a torch loop written by hand",
     "resume": "training that keeps its state, beside training that does not",
     "embed": "transform and embed_molecules, beside the forward pass",
     "scaling": "a site read and scaled to 8 bits, beside Pillow and float64",

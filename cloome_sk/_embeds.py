@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from cloome_sk._device import resolve_device
@@ -17,8 +18,12 @@ from cloome_sk.encoders.base import Encoder, Inputs
 from cloome_sk.preprocessing.controls import apply_controls, find_controls
 
 
-class Embeds(StoredNetwork):
-    """`transform`, `embed_phenotypes` and `embed_molecules`, with stored weights."""
+class Embeds(StoredNetwork, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
+    """`transform`, `embed_phenotypes` and `embed_molecules`, with stored weights.
+
+    scikit-learn wraps `transform`, for `set_output`, in the class that defines it: the mixin has
+    to be a base of this one.
+    """
 
     output: str
     device: str

@@ -103,7 +103,7 @@ def learned(embedder: Any, X: Any, resume: bool) -> dict[str, Any]:
         "molecule_": molecule,
         "controls_": controls,
         "n_pairs_": len(found.rows),
-        "skipped_rows_": found.skipped,
+        "skipped_rows_": np.union1d(np.setdiff1d(treated, rows), found.skipped),
         "molecules_seen_": _seen(embedder if again else None, found, valid),
         "n_components_": int(embedder.n_components),
         "state_": state,

@@ -9,12 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
-from sklearn.base import (
-    BaseEstimator,
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
-    _fit_context,
-)
+from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
@@ -27,7 +22,7 @@ from cloome_sk._start import read_start
 from cloome_sk._validation import fit_table
 
 
-class CloomeEmbedder(Embeds, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class CloomeEmbedder(Embeds, BaseEstimator):
     """Embed phenotypes and molecules in one space, learned from matching pairs.
 
     Each row of X is a sample (a site, a well or a cell) and holds a pair: its phenotype in feature

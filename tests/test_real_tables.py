@@ -114,9 +114,9 @@ def trainings(monkeypatch):
     done = []
     original = cloome_sk.training.train_pairs
 
-    def counting(phenotype, molecule, pairs, plan, start):
+    def counting(phenotype, molecule, pairs, *others):
         done.append(len(pairs))
-        return original(phenotype, molecule, pairs, plan, start)
+        return original(phenotype, molecule, pairs, *others)
 
     monkeypatch.setattr(cloome_sk.training, "train_pairs", counting)
     return done
