@@ -62,7 +62,7 @@ def learned(embedder: Any, X: Any, resume: bool) -> dict[str, Any]:
     if again:
         phenotype_inputs = phenotype.inputs(X).take(known)
     else:
-        if held.any():
+        if held.any() and molecule.learns:
             molecule.fit(X, known)
             molecule_inputs = molecule.inputs(X, optional=controls.mask)
         phenotype_inputs = phenotype.fit_inputs(X, known, embedder.verbose, controls)
@@ -74,14 +74,7 @@ def learned(embedder: Any, X: Any, resume: bool) -> dict[str, Any]:
         phenotype_inputs,
         molecule_inputs.take(known),
         embedder.positives,
-        {
-            name: column
-            for name, column in (
-                ("plates", embedder.batch_plates),
-                ("balance", embedder.batch_labels),
-            )
-            if column is not None
-        },
+        {"plates": embedder.batch_plates, "balance": embedder.batch_labels},
     )
     check_enough(len(found.rows), len(X), controls)
     table = embedder.validation

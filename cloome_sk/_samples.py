@@ -63,7 +63,7 @@ def samples(
     phenotype_inputs: Inputs,
     molecule_inputs: Inputs,
     positives: Any,
-    batching: Mapping[str, str] | None = None,
+    batching: Mapping[str, str | None] | None = None,
 ) -> Samples:
     """Leave out what could not be read, and take bags once.
 
@@ -81,8 +81,8 @@ def samples(
         One entry a row of `rows`.
     positives : str or list of str
         What makes pairs positives of each other.
-    batching : mapping of str to str, optional
-        Columns that decide which pairs stand together in a batch.
+    batching : mapping of str to str or None, optional
+        Columns that decide which pairs stand together in a batch; None for none.
 
     Returns
     -------
@@ -104,7 +104,11 @@ def samples(
         molecule_inputs.take(kept),
         groups,
         skipped,
-        {name: _labels(X, rows[kept], column) for name, column in (batching or {}).items()},
+        {
+            name: _labels(X, rows[kept], column)
+            for name, column in (batching or {}).items()
+            if column is not None
+        },
     )
 
 

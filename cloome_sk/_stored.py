@@ -1,10 +1,12 @@
-"""Weights as plain arrays, and the network that is rebuilt around them when it is needed."""
+"""Weights as plain arrays: the network rebuilt around them, and where they are kept."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from os import PathLike
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -37,6 +39,50 @@ class StoredNetwork:
                 on_meta=not getattr(self.phenotype_, "custom", False),
             )
         return self._network
+
+    def save(
+        self,
+        folder: str | PathLike[str],
+        *,
+        metrics: Mapping[str, Any] | None = None,
+        overwrite: bool = False,
+        leave_out: Sequence[str] = (),
+    ) -> None:
+        """Store the fitted embedder as weights, JSON and a model card, none of which is code.
+
+        Parameters
+        ----------
+        folder : path-like
+            The folder.
+        metrics : mapping of str to number or str, optional
+            What was measured, for the model card.
+        overwrite : bool, default=False
+            Whether an earlier model in the folder is replaced.
+        leave_out : sequence of str, default=()
+            Parameters that cannot be stored without code, to be left at their defaults; see
+            `cloome_sk.storage.save_embedder`, also for what can go wrong.
+        """
+        from cloome_sk.storage import save_embedder
+
+        save_embedder(self, folder, metrics=metrics, overwrite=overwrite, leave_out=leave_out)
+
+    @classmethod
+    def load(cls, folder: str | PathLike[str]) -> Self:
+        """Load what `save` stored; nothing in the folder is executed.
+
+        Parameters
+        ----------
+        folder : path-like
+            The folder.
+
+        Returns
+        -------
+        Self
+            Fitted.
+        """
+        from cloome_sk.storage import load_embedder
+
+        return load_embedder(folder, cls)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the network out: it is rebuilt from `state_`, on whatever device there is then."""

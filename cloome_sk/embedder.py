@@ -404,52 +404,6 @@ class CloomeEmbedder(Embeds, BaseEstimator):
         embedder.__dict__.update(taken_over(embedder, checkpoint))
         return embedder
 
-    # ---------------------------------------------------------------- state
-
-    def save(
-        self,
-        folder: str | PathLike[str],
-        *,
-        metrics: Mapping[str, Any] | None = None,
-        overwrite: bool = False,
-        leave_out: Sequence[str] = (),
-    ) -> None:
-        """Store the fitted embedder as weights, JSON and a model card, none of which is code.
-
-        Parameters
-        ----------
-        folder : path-like
-            The folder.
-        metrics : mapping of str to number or str, optional
-            What was measured, for the model card.
-        overwrite : bool, default=False
-            Whether an earlier model in the folder is replaced.
-        leave_out : sequence of str, default=()
-            Parameters that cannot be stored without code, to be left at their defaults; see
-            `cloome_sk.storage.save_embedder`, also for what can go wrong.
-        """
-        from cloome_sk.storage import save_embedder
-
-        save_embedder(self, folder, metrics=metrics, overwrite=overwrite, leave_out=leave_out)
-
-    @classmethod
-    def load(cls, folder: str | PathLike[str]) -> CloomeEmbedder:
-        """Load what `save` stored; nothing in the folder is executed.
-
-        Parameters
-        ----------
-        folder : path-like
-            The folder.
-
-        Returns
-        -------
-        CloomeEmbedder
-            Fitted.
-        """
-        from cloome_sk.storage import load_embedder
-
-        return load_embedder(folder, cls)
-
     @property
     def history_(self) -> pd.DataFrame:
         """What was recorded of each epoch."""

@@ -1,9 +1,10 @@
 """The published weights: reading the authors' files, and getting them from where they lie.
 
 `read_checkpoint` turns a file into arrays named as in `cloome_sk.networks`, `from_pretrained`
-downloads a file by revision and hash, `PUBLISHED` says how the authors prepare their inputs. From
-the command line, ``python -m cloome_sk.checkpoints info FILE`` tells what a file holds. Everything
-is imported on first use.
+downloads a file by revision and hash, `PUBLISHED` says how the authors prepare their inputs;
+`read_state` reads the weights of any other network. From the command line,
+``python -m cloome_sk.checkpoints info FILE`` tells what a file holds. Everything is imported on
+first use.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from cloome_sk.checkpoints.hub import HubError, from_pretrained
     from cloome_sk.checkpoints.published import PUBLISHED
     from cloome_sk.checkpoints.reading import Checkpoint, read_checkpoint
+    from cloome_sk.checkpoints.state import read_state
 
 __all__ = [
     "PUBLISHED",
@@ -24,6 +26,7 @@ __all__ = [
     "HubError",
     "from_pretrained",
     "read_checkpoint",
+    "read_state",
 ]
 
 _MODULE = {
@@ -33,6 +36,7 @@ _MODULE = {
     "HubError": "hub",
     "from_pretrained": "hub",
     "read_checkpoint": "reading",
+    "read_state": "state",
 }
 
 

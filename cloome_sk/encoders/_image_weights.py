@@ -36,7 +36,7 @@ def load_imagenet(encoder: Any, network: nn.Module) -> None:
 
 
 def _read(encoder: Any) -> dict[str, Tensor]:
-    from cloome_sk.networks import read_state
+    from cloome_sk.checkpoints import read_state
 
     return read_state(encoder.weights)
 

@@ -126,6 +126,11 @@ class MoleculeEncoder(Encoder):
     def _precomputed(self) -> bool:
         return isinstance(self.features, str) and self.features == "precomputed"
 
+    @property
+    def learns(self) -> bool:  # type: ignore[override]
+        """Whether `fit` learns anything but where the columns are: of a transformer alone."""
+        return not isinstance(self.features, str)
+
     def _choose_columns(self, X: Any) -> Columns:
         if self._precomputed:
             raise ValueError(
@@ -150,7 +155,7 @@ class MoleculeEncoder(Encoder):
                 f"MoleculeEncoder: features={self.features!r} takes one column of SMILES, but "
                 f"columns={self.columns!r} chooses {len(self.column_positions_)}."
             )
-        if isinstance(self.features, str):
+        if not self.learns:
             self.n_inputs_ = int(self.n_bits)
             return
         _, distinct = factorize(self._column_smiles(X)[rows])
@@ -185,10 +190,10 @@ class MoleculeEncoder(Encoder):
         self._validate_params()
         check_hidden_sizes(self.hidden_sizes, self._purpose)
         # A transformer is fitted on a table, whose column it may have to find.
-        if X is not None and (self.columns is not None or not isinstance(self.features, str)):
+        if X is not None and (self.columns is not None or self.learns):
             self.fit(X)
             return self
-        if not isinstance(self.features, str):
+        if self.learns:
             raise ValueError(
                 f"{self._purpose}: features={self.features!r} learns from a table: call fit."
             )
@@ -276,7 +281,7 @@ class MoleculeEncoder(Encoder):
 
     def _featurise(self, distinct: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Features of the readable SMILES, and which of all these were."""
-        if isinstance(self.features, str):
+        if not self.learns:
             bits = distinct_fingerprints(
                 distinct,
                 radius=int(self.radius),  # RDKit takes no NumPy integers

@@ -11,7 +11,6 @@ from cloome_sk.networks.mlp import MLP
 from cloome_sk.networks.pooling import GatedAttention, MeanPooling
 from cloome_sk.networks.resnet import ResNet
 from cloome_sk.networks.small_cnn import SmallCNN
-from cloome_sk.networks.weights import read_state
 
 __all__ = [
     "MLP",
@@ -26,5 +25,4 @@ __all__ = [
     "SmallCNN",
     "embed",
     "from_state",
-    "read_state",
 ]

@@ -252,7 +252,7 @@ class ImageNetResNet(nn.Module):
         ----------
         state : mapping of str to Tensor
             State dict of ``torchvision.models.resnet18``, ``34`` or ``50``, in any floating
-            dtype; see `cloome_sk.networks.weights.read_state` for files.
+            dtype; see `cloome_sk.checkpoints.read_state` for files.
 
         Returns
         -------

@@ -17,9 +17,10 @@ from sklearn.base import clone
 from torch import Tensor, nn
 
 from cloome_sk import CloomeEmbedder
+from cloome_sk.checkpoints import read_state
 from cloome_sk.encoders import ImageEncoder, MoleculeEncoder
 from cloome_sk.imaging import read_image
-from cloome_sk.networks import ImageNetResNet, read_state
+from cloome_sk.networks import ImageNetResNet
 
 SMILES = ["CCO", "CCN", "CCC", "c1ccccc1"]
 
