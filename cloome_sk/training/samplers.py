@@ -65,10 +65,7 @@ class ReplicateSpreadingSampler:
     different plates. Mixing plates evenly is therefore the worst that can be done for a library
     that was screened layout by layout. Within a plate the plate leaves all molecules in doubt, and
     so it does within the replicate plates of one layout, since each molecule stands on all of
-    them. `plate_shortcut` measures this. In mixed batches of 256 of the 128,768 compound wells of
-    Bray et al. [3]_ (413 plates), the plate gives away 4.3 of the log(256) = 5.5 nats, and names
-    the molecule of 35 wells in 100. In batches made with `plates` it gives away 0.1 nats, and
-    names 1 in 100.
+    them. `plate_shortcut` measures, for given batches, how much the plate gives away.
 
     So with `plates`, each batch is taken from one layout (`plate_layouts`), replicates mixed
     over its plates. Where the layout has fewer distinct molecules than `batch_size`, several
@@ -98,8 +95,6 @@ class ReplicateSpreadingSampler:
        learning", arXiv:2106.02866, 2021.
     .. [2] Y.-H. H. Tsai, T. Li, M. Q. Ma, H. Zhao, K. Zhang, L.-P. Morency, R. Salakhutdinov,
        "Conditional contrastive learning with kernel", ICLR 2022, arXiv:2202.05458.
-    .. [3] M.-A. Bray et al., "A dataset of images and morphological profiles of 30 000
-       small-molecule treatments using the Cell Painting assay", GigaScience 6(12), 2017.
 
     Examples
     --------
