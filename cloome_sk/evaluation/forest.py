@@ -1,0 +1,94 @@
+"""The figure of a study: every model with its interval beside chance."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+MODEL, OTHERS, CHANCE = "#D55E00", "#0072B2", "#666666"
+"""Vermilion, blue and grey of Okabe and Ito, told apart in any colour vision and in print."""
+MOST_COLUMNS = 3
+WRAP = 38
+"""Letters of a line of a panel's title."""
+
+
+def draw_forest(
+    rows: pd.DataFrame, *, metric: str, title: str, model: str, unit: str = "molecule"
+) -> Any:
+    """Draw values with intervals, a panel a part and a row a model.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Scores of one metric, see `cloome_sk.evaluation.units.SCORES`. Models without an answer in
+        a part have an empty row there.
+    metric : str
+        Its name.
+    title : str
+        Of the figure.
+    model : str
+        The model under test, which is drawn in another colour and as a square.
+    unit : str, default="molecule"
+        What ``n`` counts.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Not shown.
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from cloome_sk.evaluation.forest import draw_forest
+    >>> rows = pd.DataFrame({"part": "all", "model": ["A", "B"], "metric": "R@1",
+    ...                      "value": [0.2, 0.1], "low": [0.1, 0.0], "high": [0.3, 0.2],
+    ...                      "chance": 0.05, "n": 20})
+    >>> len(draw_forest(rows, metric="R@1", title="toy", model="A").axes)
+    1
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError('Drawing needs matplotlib: pip install "cloome_sk[plot]".') from error
+    from textwrap import fill
+
+    parts, names = (list(dict.fromkeys(rows[name])) for name in ("part", "model"))
+    n_columns = min(MOST_COLUMNS, len(parts))
+    n_rows = -(-len(parts) // n_columns)
+    longest = max(map(len, names))
+    size = (1.2 + 0.075 * longest + 3.1 * n_columns, 0.9 + n_rows * (1.0 + 0.24 * len(names)))
+    figure = Figure(figsize=size, layout="constrained")
+    panels = figure.subplots(n_rows, n_columns, sharey=True, sharex=True, squeeze=False).ravel()
+    places = np.arange(len(names))
+    for panel, part in zip(panels, parts, strict=False):
+        own = rows[rows["part"] == part].set_index("model").reindex(names)
+        for at, name in enumerate(names):
+            row = own.iloc[at]
+            colour, mark = (MODEL, "s") if name == model else (OTHERS, "o")
+            panel.hlines(at, row["low"], row["high"], color=colour, lw=2)
+            panel.plot(row["value"], at, mark, color=colour, ms=5)
+        chance = own["chance"].dropna()
+        if len(chance):
+            panel.axvline(chance.iloc[0], color=CHANCE, lw=1, ls="--")
+        counts = own.loc[own["n"] > 0, "n"]
+        n = f"{int(counts.max()):,} {unit}s" if len(counts) else "no answer"
+        panel.set_title(f"{fill(str(part), WRAP)}\n{n}", fontsize=9)
+        panel.set_yticks(places, names)
+        panel.tick_params(labelsize=8)
+        panel.grid(axis="x", color="#DDDDDD", lw=0.6)
+        panel.set_axisbelow(True)
+    panels[0].invert_yaxis()
+    for panel in panels[len(parts) :]:
+        panel.set_visible(False)
+    for panel in panels[max(0, len(parts) - n_columns) : len(parts)]:
+        panel.tick_params(labelbottom=True)
+        panel.set_xlabel(metric, fontsize=9)
+    figure.suptitle(f"{title} (dashed: chance)", fontsize=10)
+    return figure
