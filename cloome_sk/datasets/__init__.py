@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from cloome_sk.datasets.assays_fetch import fetch_assays
     from cloome_sk.datasets.bbbc021 import fetch_bbbc021_profiles, load_bbbc021_profiles
     from cloome_sk.datasets.bbbc021_crops import load_bbbc021_crops
+    from cloome_sk.datasets.bbbc021_structures import join_bbbc021_structures
     from cloome_sk.datasets.bray_index import read_bray_index
     from cloome_sk.datasets.cell_injury import load_cell_injury
     from cloome_sk.datasets.cpjump1 import load_cpjump1, load_phenotype_probabilities
@@ -39,6 +40,7 @@ __all__ = [
     "fetch_moshkov",
     "fetch_repurposing_hub",
     "get_data_home",
+    "join_bbbc021_structures",
     "join_metadata",
     "load_assays",
     "load_bbbc021_crops",
@@ -65,6 +67,7 @@ _MODULE = {
     "fetch_moshkov": "moshkov",
     "fetch_repurposing_hub": "repurposing",
     "get_data_home": "_home",
+    "join_bbbc021_structures": "bbbc021_structures",
     "join_metadata": "join",
     "load_assays": "assays",
     "load_bbbc021_crops": "bbbc021_crops",

@@ -12,13 +12,19 @@ import pandas as pd
 
 from cloome_sk import CloomeEmbedder
 from cloome_sk._tables import profile_columns
-from cloome_sk.datasets import load_cell_injury, load_cpjump1, make_profiles
+from cloome_sk.datasets import (
+    join_bbbc021_structures,
+    load_bbbc021_profiles,
+    load_cell_injury,
+    load_cpjump1,
+    make_profiles,
+)
 from cloome_sk.encoders import MoleculeEncoder, ProfileEncoder
 from cloome_sk.evaluation.image_screen import draw_screen, make_image_embedder
 from cloome_sk.molecules import molecule_key
 from cloome_sk.preprocessing import ControlNormalizer, find_controls
 
-DATA = ("simulated", "simulated-profiles", "cell-injury", "cpjump1")
+DATA = ("simulated", "simulated-profiles", "cell-injury", "cpjump1", "bbbc021")
 """Names of the screens; the first is one of images."""
 FEWEST = 3
 """Classes with fewer molecules than this are left out of classification."""
@@ -114,7 +120,7 @@ def load_screen(
 
     Parameters
     ----------
-    data : {"simulated", "simulated-profiles", "cell-injury", "cpjump1"}
+    data : {"simulated", "simulated-profiles", "cell-injury", "cpjump1", "bbbc021"}
         Which screen: simulated images, simulated profiles, or public profiles.
     data_home : str or None
         Data folder.
@@ -201,12 +207,26 @@ def _profiles(data: str, data_home: str | None, seed: int) -> tuple[pd.DataFrame
         return make_profiles(random_state=seed), "Metadata_moa", "MoA"
     if data == "cpjump1":
         return load_cpjump1(data_home), "Metadata_moa_list", "MoA"
+    if data == "bbbc021":
+        return _with_structures(data_home), "Metadata_moa", "MoA"
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         table = load_cell_injury(data_home)
     for warning in said:
         print(warning.message)
     return table, "Metadata_injury_type", "Injury class"
+
+
+def _with_structures(data_home: str | None) -> pd.DataFrame:
+    """Wells of BBBC021 whose compound has a public structure, and the controls."""
+    table = join_bbbc021_structures(load_bbbc021_profiles(data_home), data_home)
+    unknown = table["Metadata_smiles"].isna() & ~find_controls(table).mask
+    names = sorted(table.loc[unknown, "Metadata_compound"].unique())
+    print(
+        f"Left out, for want of a public structure: {int(unknown.sum())} wells of {len(names)} "
+        f"compounds, {', '.join(names)}."
+    )
+    return table[~unknown].reset_index(drop=True)
 
 
 def _large_classes(labels: pd.Series, molecules: np.ndarray) -> np.ndarray:
