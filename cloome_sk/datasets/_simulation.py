@@ -89,10 +89,17 @@ def lay_out(
     n_controls: int,
     fixed: bool,
     random: np.random.RandomState,
+    order: np.ndarray | None = None,
 ) -> pd.DataFrame:
-    """Give every compound its plates and wells: columns plate, compound (-1: DMSO), row, column."""
+    """Give every compound its plates and wells: columns plate, compound (-1: DMSO), row, column.
+
+    With an `order` of the compounds, those next to each other share all their plates.
+    """
     shape = plate_shape(n_compounds, n_plates, n_replicates, n_controls, fixed)
     start = random.permutation(n_compounds)
+    if order is not None:
+        n_sets = n_plates // n_replicates
+        start[order] = n_replicates * (np.arange(n_compounds) * n_sets // n_compounds)
     shared = random.permutation(shape[0] * shape[1])
     tables = []
     for plate in range(n_plates):

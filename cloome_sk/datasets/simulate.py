@@ -21,6 +21,7 @@ from cloome_sk.datasets.known_drugs import load_known_drugs
 _DMSO = "CS(C)=O"
 _DOSE_UM = 10.0
 _LAYOUTS = ("scrambled", "fixed")
+_ALLOCATIONS = ("spread", "by mechanism")
 
 
 def make_profiles(
@@ -37,6 +38,7 @@ def make_profiles(
     plate_effect: float = 1.0,
     position_effect: float = 0.5,
     layout: str = "scrambled",
+    allocation: str = "spread",
     random_state: int | np.random.RandomState | None = None,
 ) -> pd.DataFrame:
     r"""Simulate the well profiles of a small Cell Painting screen of known drugs.
@@ -73,6 +75,12 @@ def make_profiles(
     layout : {"scrambled", "fixed"}, default="scrambled"
         ``"scrambled"`` draws the wells anew for each plate. ``"fixed"`` gives a compound the same
         well on all its plates, as real screens often do: then position looks like replication.
+    allocation : {"spread", "by mechanism"}, default="spread"
+        Which plates a compound is on. ``"spread"`` deals compounds out at random. ``"by
+        mechanism"`` sorts them by mechanism and fills one set of `n_replicates` plates after the
+        other, as a library that arrives sorted is plated: then a plate effect looks like a
+        mechanism. Only a mechanism that a set has no room left for is on two sets. `n_plates` has
+        to be a multiple of `n_replicates`, of at least twice.
     random_state : int, RandomState instance or None, default=None
         Seed. One seed gives one layout, one noise and one set of effects, whatever the sizes of
         signal and artefacts, so that tables that differ in these only can be compared well by
@@ -172,6 +180,14 @@ def make_profiles(
         )
     if layout not in _LAYOUTS:
         raise ValueError(f"layout must be 'scrambled' or 'fixed'; got {layout!r}.")
+    if allocation not in _ALLOCATIONS:
+        raise ValueError(f"allocation must be 'spread' or 'by mechanism'; got {allocation!r}.")
+    together = allocation == "by mechanism"
+    if together and (n_plates % n_replicates or n_plates < 2 * n_replicates):
+        raise ValueError(
+            "allocation='by mechanism' needs n_plates to be a multiple of n_replicates, at least "
+            f"twice; got n_plates={n_plates} and n_replicates={n_replicates}."
+        )
 
     # check_random_state(None) would draw from, and so move, the caller's global generator.
     master = np.random.RandomState() if random_state is None else check_random_state(random_state)
@@ -189,6 +205,7 @@ def make_profiles(
         n_controls=n_controls,
         fixed=layout == "fixed",
         random=layout_random,
+        order=np.argsort(drugs["moa"].to_numpy(), kind="stable") if together else None,
     )
     screen = Screen(
         drugs=drugs,
@@ -211,6 +228,7 @@ def make_profiles(
         "n_compounds": n_compounds,
         "inactive_fraction": inactive_fraction,
         "layout": layout,
+        "allocation": allocation,
         **sizes,
     }
     return table

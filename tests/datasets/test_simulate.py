@@ -312,3 +312,24 @@ def test_values_out_of_range(settings, message):
 def test_values_of_the_wrong_kind(settings, message):
     with pytest.raises(TypeError, match=message):
         make_profiles(**settings)
+
+
+def test_sorted_library_puts_mechanisms_on_their_own_plates():
+    table = make_profiles(n_plates=8, n_replicates=2, allocation="by mechanism", random_state=3)
+    treated = table[~is_control(table)]
+    sets = treated.groupby("Metadata_pert_iname")["Metadata_Plate"].agg(frozenset)
+    assert sets.map(len).eq(2).all()
+    assert sets.nunique() == 4  # plates in pairs that share all their compounds
+    of_mechanism = treated.groupby("Metadata_moa")["Metadata_Plate"].nunique()
+    assert (of_mechanism > 2).sum() <= 3  # those at the border of two sets
+    assert treated.groupby("Metadata_Plate").size().nunique() == 1
+    spread = make_profiles(n_plates=8, n_replicates=2, random_state=3)
+    assert spread[~is_control(spread)].groupby("Metadata_moa")["Metadata_Plate"].nunique().min() > 2
+
+
+@pytest.mark.parametrize(("n_plates", "n_replicates"), [(4, 4), (5, 2), (4, None)])
+def test_sorted_library_needs_whole_sets_of_plates(n_plates, n_replicates):
+    with pytest.raises(ValueError, match=f"multiple of n_replicates.*n_plates={n_plates}"):
+        make_profiles(n_plates=n_plates, n_replicates=n_replicates, allocation="by mechanism")
+    with pytest.raises(ValueError, match="allocation must be"):
+        make_profiles(allocation="sorted")
