@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 
 import pandas as pd
@@ -15,8 +16,22 @@ from cloome_sk.evaluation.ablation_report import draw, report
 from cloome_sk.evaluation.controls import study_controls
 from cloome_sk.evaluation.crops import FOLDS, study_crops
 from cloome_sk.evaluation.plate_batches import batch_tables, study_plate_batches
+from cloome_sk.evaluation.result import StudyResult
 from cloome_sk.evaluation.screens import DATA, load_screen
+from cloome_sk.evaluation.traps import TrapStudy, study_traps
 
+STUDIES = {
+    "retrieval": (
+        "retrieval",
+        "retrieval_of_screen",
+        "new molecules, scaffolds, plates",
+    ),
+    "bioisosteres": ("bioisosteres", "bioisosteres_of_screen", "what the nearest structures share"),
+    "activity": ("activity", "activity_of_screen", "linear probes of bioassays or of classes"),
+    "zero-shot": ("zero_shot", "zero_shot_of_screen", "names from a few references"),
+    "confidence": ("confidence", "confidence_of_screen", "calibration, candidate sets, novelty"),
+}
+"""Of each study of a screen its module, its function, and what it is about."""
 TITLES = {
     "unseen_molecules": "Molecules not seen in training (candidates: those of the fold)",
     "unseen_plates": "Seen molecules on plates not seen in training",
@@ -89,6 +104,46 @@ def run_controls(options: argparse.Namespace) -> None:
     study.scores.to_csv(scores, index=False)
     study.layout.to_csv(options.output / f"controls_{screen.name}_layout.csv")
     print(f"\nWritten to {scores}. Done in {time.perf_counter() - start:.0f} s.")
+
+
+def run_study(options: argparse.Namespace) -> None:
+    """Run a study of a screen, print its report, and write its tables and figure.
+
+    Parameters
+    ----------
+    options : Namespace
+        Of the subcommand.
+    """
+    start = time.perf_counter()
+    module, function, _ = STUDIES[options.study]
+    study = getattr(import_module(f"cloome_sk.evaluation.{module}"), function)
+    drawn = options.output / f"{options.data}_screen"
+    screen = load_screen(options.data, options.data_home, options.seed, drawn, options.jobs)
+    found = study(
+        screen, folds=options.folds, random_state=options.seed, n_jobs=options.jobs, verbose=1
+    )
+    _conclude(found, options.output, start)
+
+
+def run_traps(options: argparse.Namespace) -> None:
+    """Walk into the traps of simulated screens, print what comes of it, and write it.
+
+    Parameters
+    ----------
+    options : Namespace
+        Of the subcommand.
+    """
+    start = time.perf_counter()
+    print("SIMULATED screens, in which the right answer is known.\n")
+    found = study_traps(random_state=options.seed, n_jobs=options.jobs, verbose=1)
+    _conclude(found, options.output, start)
+
+
+def _conclude(found: StudyResult | TrapStudy, output: Path, start: float) -> None:
+    with pd.option_context("display.width", 400, "display.max_columns", 50):
+        print(found.report())
+    written = ", ".join(map(str, found.write(output)))
+    print(f"\nWritten: {written}. Done in {time.perf_counter() - start:.0f} s.")
 
 
 def run_ablation(options: argparse.Namespace) -> None:
@@ -186,6 +241,13 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     controls.add_argument("--seed", type=int, default=0)
     controls.add_argument("--jobs", type=int, default=None, help="fits at a time")
     controls.set_defaults(run=run_controls)
+    for name, (_, _, about) in STUDIES.items():
+        _add_study(studies, name, about)
+    traps = studies.add_parser("traps", help="what careless evaluations make of simulated screens")
+    traps.add_argument("--output", type=Path, default=Path("evaluation_output"))
+    traps.add_argument("--seed", type=int, default=0)
+    traps.add_argument("--jobs", type=int, default=None, help="traps at a time")
+    traps.set_defaults(run=run_traps)
     crops = studies.add_parser(
         "bbbc021-crops", help="mechanisms of unseen compounds from single cells, beside intensities"
     )
@@ -201,6 +263,21 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     crops.set_defaults(run=run_crops)
     _add_training(studies)
     return parser.parse_args(arguments)
+
+
+def _add_study(
+    studies: argparse._SubParsersAction[argparse.ArgumentParser], name: str, about: str
+) -> None:
+    study = studies.add_parser(name, help=about)
+    study.add_argument(
+        "--data", choices=DATA, default=DATA[0], help="a screen; the first is one of images"
+    )
+    study.add_argument("--data-home", help="data folder; by default that of CLOOME_SK_DATA")
+    study.add_argument("--output", type=Path, default=Path("evaluation_output"))
+    study.add_argument("--folds", type=int, default=5)
+    study.add_argument("--seed", type=int, default=0)
+    study.add_argument("--jobs", type=int, default=None, help="fits at a time")
+    study.set_defaults(run=run_study, study=name)
 
 
 def _add_training(studies: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,13 @@ WRAP = 38
 
 
 def draw_forest(
-    rows: pd.DataFrame, *, metric: str, title: str, model: str, unit: str = "molecule"
+    rows: pd.DataFrame,
+    *,
+    metric: str,
+    title: str,
+    model: str | Collection[str],
+    unit: str = "molecule",
+    share: bool = True,
 ) -> Any:
     """Draw values with intervals, a panel a part and a row a model.
 
@@ -28,10 +35,12 @@ def draw_forest(
         Its name.
     title : str
         Of the figure.
-    model : str
+    model : str or collection of str
         The model under test, which is drawn in another colour and as a square.
     unit : str, default="molecule"
         What ``n`` counts.
+    share : bool, default=True
+        Whether all panels show all models; else each shows those that have a row in it.
 
     Returns
     -------
@@ -59,36 +68,52 @@ def draw_forest(
         raise ImportError('Drawing needs matplotlib: pip install "cloome_sk[plot]".') from error
     from textwrap import fill
 
-    parts, names = (list(dict.fromkeys(rows[name])) for name in ("part", "model"))
-    n_columns = min(MOST_COLUMNS, len(parts))
+    parts = list(dict.fromkeys(rows["part"]))
+    everyone = list(dict.fromkeys(rows["model"]))
+    shown = {
+        part: everyone if share else list(dict.fromkeys(rows.loc[rows["part"] == part, "model"]))
+        for part in parts
+    }
+    tested = {model} if isinstance(model, str) else set(model)
+    n_columns = min(MOST_COLUMNS if share else 1, len(parts))
     n_rows = -(-len(parts) // n_columns)
-    longest = max(map(len, names))
-    size = (1.2 + 0.075 * longest + 3.1 * n_columns, 0.9 + n_rows * (1.0 + 0.24 * len(names)))
+    letters = max(max(map(len, str(name).split("\n"))) for name in everyone)
+    lines = sum(str(name).count("\n") + 1 for name in everyone) * (n_rows if share else 1)
+    size = (1.2 + 0.075 * letters + 3.1 * n_columns, 0.9 + n_rows + 0.24 * lines)
     figure = Figure(figsize=size, layout="constrained")
-    panels = figure.subplots(n_rows, n_columns, sharey=True, sharex=True, squeeze=False).ravel()
-    places = np.arange(len(names))
+    panels = figure.subplots(
+        n_rows,
+        n_columns,
+        sharey=share,
+        sharex=True,
+        squeeze=False,
+        height_ratios=None if share else [1 + len(shown[part]) for part in parts],
+    ).ravel()
     for panel, part in zip(panels, parts, strict=False):
+        names = shown[part]
         own = rows[rows["part"] == part].set_index("model").reindex(names)
         for at, name in enumerate(names):
             row = own.iloc[at]
-            colour, mark = (MODEL, "s") if name == model else (OTHERS, "o")
+            colour, mark = (MODEL, "s") if name in tested else (OTHERS, "o")
             panel.hlines(at, row["low"], row["high"], color=colour, lw=2)
             panel.plot(row["value"], at, mark, color=colour, ms=5)
+            if not share and pd.notna(row["chance"]):
+                panel.plot(row["chance"], at, "|", color=CHANCE, ms=11, mew=1.5)
         chance = own["chance"].dropna()
-        if len(chance):
+        if share and len(chance):
             panel.axvline(chance.iloc[0], color=CHANCE, lw=1, ls="--")
         counts = own.loc[own["n"] > 0, "n"]
         n = f"{int(counts.max()):,} {unit}s" if len(counts) else "no answer"
-        panel.set_title(f"{fill(str(part), WRAP)}\n{n}", fontsize=9)
-        panel.set_yticks(places, names)
+        panel.set_title(f"{fill(str(part), WRAP if share else 2 * WRAP)}\n{n}", fontsize=9)
+        panel.set_yticks(np.arange(len(names)), names)
+        panel.set_ylim(len(names) - 0.5, -0.5)
         panel.tick_params(labelsize=8)
         panel.grid(axis="x", color="#DDDDDD", lw=0.6)
         panel.set_axisbelow(True)
-    panels[0].invert_yaxis()
     for panel in panels[len(parts) :]:
         panel.set_visible(False)
     for panel in panels[max(0, len(parts) - n_columns) : len(parts)]:
         panel.tick_params(labelbottom=True)
         panel.set_xlabel(metric, fontsize=9)
-    figure.suptitle(f"{title} (dashed: chance)", fontsize=10)
+    figure.suptitle(f"{title} ({'dashed' if share else 'grey'}: chance)", fontsize=10)
     return figure
