@@ -24,9 +24,10 @@ from cloome_sk._embedding import (
 from cloome_sk._hits import HIT_COLUMNS, clash_codes, group_codes, hit_columns, metadata_of
 from cloome_sk._nearest import ask_index, nearest
 from cloome_sk._refit import unchanged_on_error
+from cloome_sk.confidence.hits import SignificantHits, add_significance
 
 
-class CrossModalRetriever(BaseEstimator):
+class CrossModalRetriever(SignificantHits, BaseEstimator):
     """Find the rows of a table whose embeddings are closest to a query of either modality.
 
     Both encoders of CLOOME map into one space, so that a molecule can be looked up among cell
@@ -64,6 +65,8 @@ class CrossModalRetriever(BaseEstimator):
         Positions of all rows that could not be embedded; the warning of `fit` cuts a long list.
     metadata_ : DataFrame or None
         The columns of the fitted table that are not profile features.
+    null_ : Null or None
+        What `calibrate` learned: the best hits of queries that have no match to find.
     n_samples_fit_ : int
         Number of rows of the fitted X.
     n_features_in_ : int
@@ -186,7 +189,7 @@ class CrossModalRetriever(BaseEstimator):
                     "be embedded and will never be a hit (all of them: `missing_rows_`).",
                     stacklevel=3,
                 )
-            self.neighbors_ = None
+            self.neighbors_, self.null_ = None, None
             if self.neighbors is not None:
                 index = clone(self.neighbors, safe=False)
                 index.fit(np.ascontiguousarray(self.embeddings_[self.candidates_]))
@@ -255,6 +258,7 @@ class CrossModalRetriever(BaseEstimator):
         group_by: str | None = None,
         exclude: str | Sequence[str] = (),
         columns: Sequence[str] | None = None,
+        significance: bool = False,
     ) -> pd.DataFrame:
         """Find the nearest rows and say what they are.
 
@@ -279,18 +283,21 @@ class CrossModalRetriever(BaseEstimator):
             values agree with nothing.
         columns : sequence of str, optional
             The columns of the database to show; by default all that are not profile features.
+        significance : bool, default=False
+            Whether to add ``p``, how often a query whose molecule is not in the database has a hit
+            as close, and ``q``, corrected for the number of queries; see `calibrate`.
 
         Returns
         -------
         DataFrame
             One row a hit, sorted by `query` and `rank`: ``query`` (position of the query),
             ``rank`` (from 1), ``index`` (position in the fitted X), ``similarity`` (cosine, in
-            [−1, 1]), and the columns of the database.
+            [−1, 1]), ``p`` and ``q`` if asked for, and the columns of the database.
 
         Raises
         ------
         NotFittedError
-            Before `fit`.
+            Before `fit`; with `significance` before `calibrate`.
         TypeError
             For a single structure instead of a list.
         ValueError
@@ -306,6 +313,9 @@ class CrossModalRetriever(BaseEstimator):
         k = self._check_n_neighbors(n_neighbors, itself=X is None)
         exclude = [exclude] if isinstance(exclude, str) else list(exclude)
         shown_columns = hit_columns(self.metadata_, columns)
+        null = None
+        if significance:
+            null = self._check_significance(X, exclude, shown_columns)
         structures = None if self.embedder_ is None else self.embedder_.structure_column
         groups = None
         if group_by is not None:
@@ -336,6 +346,8 @@ class CrossModalRetriever(BaseEstimator):
         rank = np.arange(len(hits.query)) - first + 1
         values = (asked[hits.query], rank, hits.row, hits.similarity)
         found = pd.DataFrame(dict(zip(HIT_COLUMNS, values, strict=True)))
+        if null is not None:
+            add_significance(found, null, len(asked))
         if self.metadata_ is None:
             return found
         described = self.metadata_.iloc[hits.row, shown_columns].reset_index(drop=True)

@@ -7,14 +7,12 @@ from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
-import pandas as pd
 from scipy.special import log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
-from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_consistent_length, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
+from cloome_sk._class_labels import read_labels
 from cloome_sk._embedding import (
     as_rows,
     missing_rows,
@@ -24,12 +22,14 @@ from cloome_sk._embedding import (
 )
 from cloome_sk._nearest import row_blocks
 from cloome_sk._refit import unchanged_on_error
-from cloome_sk._tables import row_name, shown
+from cloome_sk._tables import shown
+from cloome_sk.confidence.classes import CalibratedClasses
+from cloome_sk.confidence.heldout import structures_of
 
 PAPER_INV_TAU = 14.3
 
 
-class ZeroShotMoAClassifier(ClassifierMixin, BaseEstimator):
+class ZeroShotMoAClassifier(CalibratedClasses, ClassifierMixin, BaseEstimator):
     """Name the class of a phenotype by its similarity to reference rows of each class.
 
     The references are a few phenotypes of each class, as in the CLOOME paper [1]_, or molecules
@@ -65,7 +65,13 @@ class ZeroShotMoAClassifier(ClassifierMixin, BaseEstimator):
         Positions of all reference rows that stand for no class: controls without a label, and
         rows that could not be embedded, of which the warning of `fit` cuts a long list.
     inv_tau_ : float
-        The inverse temperature in use.
+        The inverse temperature in use; a learned one after `calibrate`.
+    inv_tau_uncalibrated_ : float
+        The one that was given.
+    calibrated_ : bool
+        Whether `calibrate` was called since the last `fit`.
+    calibration_ : Calibration or None
+        What it learned, with figures before and after; ``print(model.calibration_)``.
     n_features_in_ : int
         Size of the embeddings, with ``embedder=None``.
 
@@ -76,7 +82,9 @@ class ZeroShotMoAClassifier(ClassifierMixin, BaseEstimator):
     Notes
     -----
     The probabilities are a softmax of cosines, at a temperature that was chosen for another task
-    (to tell the pairs of a batch apart). They rank classes; they are **not calibrated**.
+    (to tell the pairs of a batch apart). They rank classes; they are **not calibrated** until
+    `calibrate` has learned a temperature from molecules held out for it. `predict_set` then gives
+    sets of classes of a known coverage, `novelty_p_value` says what is unlike all references.
 
     References
     ----------
@@ -163,7 +171,7 @@ class ZeroShotMoAClassifier(ClassifierMixin, BaseEstimator):
                     X, self.reference, f"ZeroShotMoAClassifier, reference={self.reference!r}"
                 )
                 controls = self.embedder_.control_rows(X)
-            labels, labelled = _read_labels(X, y, controls)
+            labels, labelled = read_labels(X, y, controls)
             if self.embedder_ is not None:
                 Z = self.embedder_.embed(X, self.reference)
             embedded = np.ones(len(Z), dtype=bool)
@@ -196,7 +204,10 @@ class ZeroShotMoAClassifier(ClassifierMixin, BaseEstimator):
                 self.prototype_classes_ = np.arange(len(self.classes_))
             else:
                 self.prototypes_, self.prototype_classes_ = references, codes[order]
-            self.inv_tau_ = self._inv_tau()
+            structures = structures_of(X, self.embedder_)
+            self._reference_structures = None if structures is None else structures[labelled]
+            self.inv_tau_ = self.inv_tau_uncalibrated_ = self._inv_tau()
+            self.calibrated_, self.calibration_ = False, None
         return self
 
     def decision_function(self, X: Any) -> np.ndarray:
@@ -240,7 +251,7 @@ class ZeroShotMoAClassifier(ClassifierMixin, BaseEstimator):
         return self.classes_[best]
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Softmax of the scores times `inv_tau_`; not calibrated.
+        """Softmax of the scores times `inv_tau_`; believable only after `calibrate`.
 
         Parameters
         ----------
@@ -329,46 +340,6 @@ class ZeroShotMoAClassifier(ClassifierMixin, BaseEstimator):
             return float(self.inv_tau)
         embedder = None if self.embedder_ is None else self.embedder_.embedder
         return float(getattr(embedder, "inv_tau_", PAPER_INV_TAU))
-
-
-def _read_labels(X: Any, y: Any, controls: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The labels there are, and which rows have one; every row but a control must."""
-    if y is None:
-        raise ValueError(
-            "ZeroShotMoAClassifier requires y to be passed, but the target y is None: the class "
-            "of each reference row."
-        )
-    if isinstance(y, list | tuple | pd.Series) and np.ndim(y) == 1:
-        # As objects first, or NumPy turns a missing label among strings into the word "nan".
-        y = pd.Series(y, dtype=object).to_numpy()
-    y = column_or_1d(y, warn=True)
-    check_consistent_length(X, y)
-    labelled = ~pd.isna(y)
-    unnamed = np.flatnonzero(~labelled & ~controls)
-    if len(unnamed):
-        raise ValueError(
-            f"ZeroShotMoAClassifier: y contains NaN or None: {row_name(X, int(unnamed[0]))} has no "
-            f"label ({len(unnamed)} such row(s)) and is no negative control, the only rows that "
-            "may go without. Label it or leave it out."
-        )
-    if not labelled.any():
-        raise ValueError("ZeroShotMoAClassifier: all rows are controls without a label: no class.")
-    labels = y[labelled]
-    if labels.dtype == object:
-        kind = pd.api.types.infer_dtype(labels)
-        if kind not in ("string", "integer", "floating", "boolean"):
-            raise ValueError(
-                f"Unknown label type: the labels in y are of mixed or unusual types ({kind}). "
-                "Make them all strings, or all whole numbers."
-            )
-        labels = np.array(labels.tolist())
-    if labels.dtype.kind == "f" and not np.isfinite(labels).all():
-        raise ValueError("ZeroShotMoAClassifier: Input y contains infinity.")
-    with warnings.catch_warnings():
-        # One reference a class is the normal case here, not a sign of a regression problem.
-        warnings.filterwarnings("ignore", message="The number of unique classes")
-        check_classification_targets(labels)
-    return labels, labelled
 
 
 def _prototypes(references: np.ndarray, codes: np.ndarray, classes: np.ndarray) -> np.ndarray:

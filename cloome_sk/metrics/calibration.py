@@ -65,16 +65,10 @@ def reliability_curve(
     0    0.0    0.5          1         0.2  0.000000
     1    0.5    1.0          3         0.8  0.666667
     """
-    n_bins = check_count(n_bins, "n_bins")
-    if strategy not in ("uniform", "quantile"):
-        raise ValueError(f"strategy must be 'uniform' or 'quantile', got {strategy!r}.")
+    n_bins = _check_bins(n_bins, strategy)
     sure, right = _confidence_and_correctness(y_true, y_proba, classes)
-    edges = np.linspace(0.0, 1.0, n_bins + 1)
-    if strategy == "quantile":
-        edges = np.unique(np.quantile(sure, edges))
-        if len(edges) == 1:
-            edges = np.repeat(edges, 2)
-    bins = np.clip(np.searchsorted(edges, sure, side="left") - 1, 0, len(edges) - 2)
+    edges = _edges(sure, n_bins, strategy)
+    bins = _bins(sure, edges)
     n_samples = np.bincount(bins, minlength=len(edges) - 1)
     held = np.flatnonzero(n_samples)
     hits = np.bincount(bins, weights=right, minlength=len(edges) - 1)[held]
@@ -99,6 +93,7 @@ def expected_calibration_error(
     classes: Any = None,
     n_bins: int = 10,
     strategy: Strategy = "uniform",
+    sample_weight: Any = None,
 ) -> float:
     """Mean distance of confidence and accuracy over the bins of `reliability_curve`.
 
@@ -114,16 +109,20 @@ def expected_calibration_error(
         Number of bins. The error grows with it where bins hold few samples.
     strategy : {"uniform", "quantile"}, default="uniform"
         How bins are cut.
+    sample_weight : array of shape (n_samples,), optional
+        Weights (>= 0), of accuracies, confidences and bins, such as 1/k for each of the k wells of
+        a molecule. They do not move the edges of bins.
 
     Returns
     -------
     float in [0, 1]
-        ``Σ_b n_b / n · |accuracy_b − confidence_b|``; 0 is best.
+        ``Σ_b n_b / n · |accuracy_b − confidence_b|``; 0 is best. Chance alone keeps it above 0,
+        the more so the fewer independent samples there are.
 
     Raises
     ------
     ValueError
-        As `reliability_curve`.
+        As `reliability_curve`; or if weights are negative, not finite, all zero or too few.
 
     References
     ----------
@@ -135,12 +134,18 @@ def expected_calibration_error(
     >>> round(expected_calibration_error([1, 1, 0, 0], [0.9, 0.8, 0.7, 0.2], n_bins=2), 4)
     0.15
     """
-    curve = reliability_curve(y_true, y_proba, classes=classes, n_bins=n_bins, strategy=strategy)
-    gap = (curve["accuracy"] - curve["confidence"]).abs()
-    return float(np.average(gap, weights=curve["n_samples"]))
+    n_bins = _check_bins(n_bins, strategy)
+    sure, right = _confidence_and_correctness(y_true, y_proba, classes)
+    weights = _weights(sample_weight, len(sure))
+    bins = _bins(sure, _edges(sure, n_bins, strategy))
+    # The gap of a bin times its weight is the difference of two sums.
+    gaps = np.bincount(bins, weights=weights * (right - sure))
+    return float(np.abs(gaps).sum() / weights.sum())
 
 
-def brier_score(y_true: ArrayLike, y_proba: ArrayLike, *, classes: Any = None) -> float:
+def brier_score(
+    y_true: ArrayLike, y_proba: ArrayLike, *, classes: Any = None, sample_weight: Any = None
+) -> float:
     """Mean squared distance of the probabilities from the truth.
 
     Parameters
@@ -151,6 +156,8 @@ def brier_score(y_true: ArrayLike, y_proba: ArrayLike, *, classes: Any = None) -
         Probabilities of all classes, or of the positive one.
     classes : array of shape (n_classes,), optional
         The class of each column. None: the sorted labels of `y_true`.
+    sample_weight : array of shape (n_samples,), optional
+        Weights (>= 0) of the mean.
 
     Returns
     -------
@@ -175,10 +182,46 @@ def brier_score(y_true: ArrayLike, y_proba: ArrayLike, *, classes: Any = None) -
     0.17
     """
     proba, truth = _probabilities(y_true, y_proba, classes)
+    weights = _weights(sample_weight, len(proba))
     if proba.ndim == 1:
-        return float(np.mean((proba - truth) ** 2))
+        return float(np.average((proba - truth) ** 2, weights=weights))
     squares = (proba**2).sum(axis=1) - 2 * proba[np.arange(len(proba)), truth] + 1.0
-    return float(squares.mean())
+    return float(np.average(squares, weights=weights))
+
+
+def _check_bins(n_bins: Any, strategy: str) -> int:
+    """A positive number of bins, cut in a known way."""
+    n_bins = check_count(n_bins, "n_bins")
+    if strategy not in ("uniform", "quantile"):
+        raise ValueError(f"strategy must be 'uniform' or 'quantile', got {strategy!r}.")
+    return n_bins
+
+
+def _edges(sure: np.ndarray, n_bins: int, strategy: str) -> np.ndarray:
+    edges = np.linspace(0.0, 1.0, n_bins + 1)
+    if strategy == "quantile":
+        edges = np.unique(np.quantile(sure, edges))
+        if len(edges) == 1:
+            edges = np.repeat(edges, 2)
+    return edges
+
+
+def _bins(sure: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """The bin of each sample; a bin holds its upper edge, the first also its lower."""
+    return np.clip(np.searchsorted(edges, sure, side="left") - 1, 0, len(edges) - 2)
+
+
+def _weights(sample_weight: Any, n_samples: int) -> np.ndarray:
+    """Checked weights; ones by default."""
+    if sample_weight is None:
+        return np.ones(n_samples)
+    weights = np.asarray(sample_weight, dtype=np.float64)
+    if weights.shape != (n_samples,):
+        raise ValueError(f"sample_weight must have shape ({n_samples},), got {weights.shape}.")
+    check_finite(weights, "sample_weight")
+    if (weights < 0).any() or not weights.any():
+        raise ValueError("sample_weight must not be negative, nor all zero.")
+    return weights
 
 
 def _confidence_and_correctness(

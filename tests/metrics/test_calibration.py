@@ -153,3 +153,30 @@ def test_bad_bins_are_named(binary):
         reliability_curve(*binary, strategy="kmeans")
     with pytest.raises(ValueError, match="confidence"):
         reliability_curve(*binary, confidence=1.0)
+
+
+@pytest.mark.parametrize("strategy", ["uniform", "quantile"])
+def test_integer_weights_are_repeated_rows(multiclass, strategy):
+    truth, proba, names = multiclass
+    times = np.random.default_rng(0).integers(0, 4, len(truth))
+    often = np.repeat(np.arange(len(truth)), times)
+    weighted = brier_score(truth, proba, classes=names, sample_weight=times)
+    assert weighted == pytest.approx(brier_score(truth[often], proba[often], classes=names))
+    if strategy == "uniform":  # quantiles of repeated rows are others
+        weighted = expected_calibration_error(truth, proba, classes=names, sample_weight=times)
+        repeated = expected_calibration_error(truth[often], proba[often], classes=names)
+        assert weighted == pytest.approx(repeated)
+    options = {"classes": names, "strategy": strategy, "n_bins": 6}
+    curve = reliability_curve(truth, proba, **options)
+    gap = np.average((curve["accuracy"] - curve["confidence"]).abs(), weights=curve["n_samples"])
+    for weights in (None, np.full(len(truth), 0.3)):
+        found = expected_calibration_error(truth, proba, sample_weight=weights, **options)
+        assert found == pytest.approx(gap)
+
+
+@pytest.mark.parametrize("weights", [[1.0], [-1.0] * 500, [0.0] * 500, [np.nan] * 500])
+def test_bad_weights_are_refused(binary, weights):
+    with pytest.raises(ValueError, match="sample_weight must"):
+        brier_score(*binary, sample_weight=weights)
+    with pytest.raises(ValueError, match="sample_weight must"):
+        expected_calibration_error(*binary, sample_weight=weights)
