@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 
 
 def embed_inputs(
-    network: nn.Module, inputs: Inputs, device: str, verbose: int, precision: str
+    network: nn.Module,
+    inputs: Inputs,
+    device: str,
+    verbose: int,
+    precision: str,
+    unit: bool = True,
 ) -> np.ndarray:
     """Embed samples, float32 (n_samples, n_components); NaN where one has no usable input."""
     from cloome_sk.networks import embed
@@ -24,7 +29,7 @@ def embed_inputs(
     with tqdm(
         total=len(values), desc="Embedding", unit="site", disable=not (reads and verbose)
     ) as progress:
-        embedded = embed(network, values, device, progress.update, precision)
+        embedded = embed(network, values, device, progress.update, precision, unit)
     if failed := list(getattr(values, "failed", ())):
         embedded[failed] = np.nan
     if inputs.report is not None:

@@ -62,11 +62,11 @@ def check_holders(embedder: Any, params: Mapping[str, Any]) -> None:
     """Refuse nested parameters where no encoder was given to hold them."""
     for side, encoder in (("phenotype", "ProfileEncoder"), ("molecule", "MoleculeEncoder")):
         nested = [name for name in params if name.startswith(f"{side}__")]
-        holder = params.get(side, getattr(embedder, side))
+        holder = params.get(side, getattr(embedder, side, None))
         if nested and (holder is None or isinstance(holder, str)):
             raise ValueError(
                 f"{nested[0]}: {side}={holder!r} has no parameters of its own. Give an "
-                f"encoder first: CloomeEmbedder({side}={encoder}())."
+                f"encoder first: {type(embedder).__name__}({side}={encoder}())."
             )
 
 

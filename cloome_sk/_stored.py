@@ -19,7 +19,34 @@ VERSION = "cloome_sk_version_"
 """Where a pickle says which release wrote it; scikit-learn does so for its own classes alone."""
 
 
-class StoredNetwork:
+class RebuiltNetwork:
+    """Leave `_network` out of pickles, which hold the `state_` that it is built from."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the network out: it is rebuilt from `state_`, on whatever device there is then."""
+        inherited: Any = super().__getstate__()
+        state = {**inherited, VERSION: __version__}
+        state.pop("_network", None)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Warn of a pickle of another release, whose attributes may mean something else."""
+        state = dict(state)
+        written = state.pop(VERSION, None)
+        if written != __version__:
+            by = "a release before 0.1.0" if written is None else f"cloome_sk {written}"
+            other = " A folder that its save() writes is for other releases too."
+            warnings.warn(
+                f"This {type(self).__name__} was pickled by {by}, and this is cloome_sk "
+                f"{__version__}: it may fail, or give other embeddings."
+                f"{other if hasattr(self, 'save') else ''}",
+                stacklevel=2,
+            )
+        inherited: Any = super()
+        inherited.__setstate__(state)
+
+
+class StoredNetwork(RebuiltNetwork):
     """Keep `state_`, and build `_network` from it; a pickle holds the first alone."""
 
     phenotype_: Any
@@ -83,25 +110,3 @@ class StoredNetwork:
         from cloome_sk.storage import load_embedder
 
         return load_embedder(folder, cls)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave the network out: it is rebuilt from `state_`, on whatever device there is then."""
-        inherited: Any = super().__getstate__()
-        state = {**inherited, VERSION: __version__}
-        state.pop("_network", None)
-        return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Warn of a pickle of another release, whose attributes may mean something else."""
-        state = dict(state)
-        written = state.pop(VERSION, None)
-        if written != __version__:
-            by = "a release before 0.1.0" if written is None else f"cloome_sk {written}"
-            warnings.warn(
-                f"This {type(self).__name__} was pickled by {by}, and this is cloome_sk "
-                f"{__version__}: it may fail, or give other embeddings. A folder that its save() "
-                "writes is for other releases too.",
-                stacklevel=2,
-            )
-        inherited: Any = super()
-        inherited.__setstate__(state)

@@ -27,6 +27,7 @@ from cloome_sk.baselines.molecule_features import (
     RandomMoleculeCodes,
 )
 from cloome_sk.baselines.profile_features import ProfileFeatures
+from cloome_sk.baselines.supervised import SupervisedEmbedder
 from cloome_sk.baselines.tanimoto import TanimotoNeighborsClassifier
 from cloome_sk.baselines.untrained import UntrainedEmbedder
 from cloome_sk.baselines.well_features import CellCount, PlatePosition
@@ -45,6 +46,7 @@ __all__ = [
     "RandomMoleculeCodes",
     "RidgeEmbedder",
     "ShuffledPairs",
+    "SupervisedEmbedder",
     "TanimotoKernelEmbedder",
     "TanimotoNeighborsClassifier",
     "UntrainedEmbedder",

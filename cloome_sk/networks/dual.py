@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -12,6 +12,8 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from cloome_sk.networks.folding import folded
+
+Module = TypeVar("Module", bound=nn.Module)
 
 MAX_INV_TAU = 100.0
 """The inverse temperature is kept between 1 and this, as in CLIP and CLOOME."""
@@ -110,6 +112,7 @@ def embed(
     device: str,
     progress: Callable[[int], Any] | None = None,
     precision: str = "fp32",
+    unit: bool = True,
 ) -> np.ndarray:
     """Embed inputs with one of the two networks, in blocks.
 
@@ -129,11 +132,13 @@ def embed(
         "fp32" computes in the type of the weights. "bf16" lets torch compute matrix products and
         convolutions in bfloat16 (autocast), of three significant digits: about twice as fast or
         more on devices built for it, slower on others.
+    unit : bool, default=True
+        Whether vectors are brought to unit length.
 
     Returns
     -------
     ndarray of float32, shape (n_samples, n_components)
-        Unit vectors.
+        Unit vectors, or what the network gives.
 
     Raises
     ------
@@ -151,8 +156,10 @@ def embed(
         for start in range(0, max(len(values), 1), step):
             inputs = on_device(as_tensors(values[start : start + step]), device)
             with autocast:
-                embedded = network(inputs)
-            blocks.append(F.normalize(_unrounded(embedded), dim=1).float().cpu().numpy())
+                embedded = _unrounded(network(inputs))
+            if unit:
+                embedded = F.normalize(embedded, dim=1)
+            blocks.append(embedded.float().cpu().numpy())
             if progress is not None:
                 progress(len(blocks[-1]))
     return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
@@ -206,8 +213,30 @@ def from_state(
     DualEncoder
         In evaluation mode, on the CPU.
     """
+    return with_state(lambda: DualEncoder(phenotype(), molecule()), state, on_meta)
+
+
+def with_state(
+    make: Callable[[], Module], state: Mapping[str, np.ndarray], on_meta: bool = True
+) -> Module:
+    """Build any network around stored weights, as `from_state` does a dual encoder.
+
+    Parameters
+    ----------
+    make : callable
+        Makes the network.
+    state : mapping of str to ndarray
+        The weights by their names in the state dict.
+    on_meta : bool, default=True
+        Whether it may be made without memory behind it.
+
+    Returns
+    -------
+    nn.Module
+        In evaluation mode, on the CPU.
+    """
     with torch.device("meta" if on_meta else "cpu"), torch.random.fork_rng(devices=[]):
-        network = DualEncoder(phenotype(), molecule())
+        network = make()
     # A memory-mapped array is read-only, which torch does not have.
     weights = {
         name: torch.from_numpy(value if value.flags.writeable else value.copy())

@@ -25,7 +25,7 @@ class ProgressBar(Callback):
     def on_train_begin(self, net: Any, **kwargs: Any) -> None:
         """Open the bar."""
         done = net.progress_.n_updates  # by the training that is gone on from
-        self.bar_ = tqdm(total=self.n_steps, initial=done, desc="CLOOME fit", unit="batch")
+        self.bar_ = tqdm(total=self.n_steps, initial=done, desc=net.title, unit="batch")
 
     def on_batch_end(self, net: Any, training: bool = False, **kwargs: Any) -> None:
         """Advance by a batch."""

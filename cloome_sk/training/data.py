@@ -106,8 +106,8 @@ class PairInputs:
     def pin_memory(self) -> PairInputs:
         """Give the inputs in memory from which a GPU copies while the processor goes on."""
         return PairInputs(
-            _pinned(self.phenotype),
-            _pinned(self.molecule),
+            pinned(self.phenotype),
+            pinned(self.molecule),
             self.molecule_index.pin_memory(),
             self.bags,
         )
@@ -151,8 +151,8 @@ class PairDataset(Dataset):
         molecule: tuple[Any, np.ndarray],
         groups: np.ndarray,
     ) -> None:
-        self.phenotype, self.phenotype_index = _held(phenotype[0]), phenotype[1]
-        self.molecule, self.molecule_index = _held(molecule[0]), molecule[1]
+        self.phenotype, self.phenotype_index = held(phenotype[0]), phenotype[1]
+        self.molecule, self.molecule_index = held(molecule[0]), molecule[1]
         self.groups = torch.from_numpy(groups)
         sides = (("phenotype", phenotype[0]), ("molecule", molecule[0]))
         self.bags = tuple(side for side, values in sides if getattr(values, "are_bags", False))
@@ -168,26 +168,28 @@ class PairDataset(Dataset):
         chosen = np.asarray(rows)
         distinct, index = np.unique(self.molecule_index[chosen], return_inverse=True)
         inputs = PairInputs(
-            _rows(self.phenotype, self.phenotype_index[chosen]),
-            _rows(self.molecule, distinct),
+            rows_of(self.phenotype, self.phenotype_index[chosen]),
+            rows_of(self.molecule, distinct),
             torch.from_numpy(index),
             self.bags,
         )
         return Batch(inputs, self.groups[torch.from_numpy(chosen)])
 
 
-def _held(values: Any) -> Any:
+def held(values: Any) -> Any:
+    """Give an array as a tensor, and what is read only later as it is."""
     return torch.from_numpy(values) if isinstance(values, np.ndarray) else values
 
 
-def _rows(values: Any, rows: np.ndarray) -> Values:
+def rows_of(values: Any, rows: np.ndarray) -> Values:
     """Take some rows of a tensor, or of what is read only now."""
     if isinstance(values, Tensor):
         return values[torch.from_numpy(rows)]
     return as_tensors(values[rows])
 
 
-def _pinned(values: Values) -> Values:
+def pinned(values: Values) -> Values:
+    """Bring values into memory from which a GPU copies while the processor goes on."""
     if isinstance(values, tuple):
         return tuple(value.pin_memory() for value in values)
     return values.pin_memory()

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -32,19 +33,12 @@ ONE_AT_A_TIME = threading.RLock()
 In one thread a callback of one training may run another."""
 
 
-@dataclass(frozen=True)
-class TrainingPlan:
-    """How to train.
+@dataclass(frozen=True, kw_only=True)
+class FitPlan:
+    """How to update weights, whatever they are trained for.
 
     Attributes
     ----------
-    objective : callable
-        ``objective(phenotype, molecule, inv_tau, positives=...)``, scalar; see
-        `cloome_sk.objectives` for what else one may have.
-    inv_tau : float
-        Inverse temperature, or its start.
-    learn_inv_tau : bool
-        Whether it is trained.
     lr, weight_decay : float
         Of AdamW; biases, norms and the temperature are not decayed.
     schedule : callable or None
@@ -71,9 +65,6 @@ class TrainingPlan:
         Inputs of a side that are embedded at a time (`cloome_sk.training.gradient_cache`).
     """
 
-    objective: Objective
-    inv_tau: float
-    learn_inv_tau: bool
     lr: float
     weight_decay: float
     schedule: Schedule | None
@@ -88,6 +79,51 @@ class TrainingPlan:
     clip_norm: float | None = None
     average_decay: float | None = None
     chunk: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingPlan(FitPlan):
+    """How to train a dual encoder on pairs: beside a `FitPlan`, the objective.
+
+    Attributes
+    ----------
+    objective : callable
+        ``objective(phenotype, molecule, inv_tau, positives=...)``, scalar; see
+        `cloome_sk.objectives` for what else one may have.
+    inv_tau : float
+        Inverse temperature, or its start.
+    learn_inv_tau : bool
+        Whether it is trained.
+    """
+
+    objective: Objective
+    inv_tau: float
+    learn_inv_tau: bool
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is trained, and on what.
+
+    Attributes
+    ----------
+    network : callable
+        Makes the network, with fresh weights.
+    dataset : torch.utils.data.Dataset
+        Gives the batch of a list of rows.
+    sampler : callable
+        From a seed to what gives the rows of each batch.
+    criterion : callable
+        Makes the objective in the form skorch calls it.
+    net : type, default=ContrastiveNet
+        What trains.
+    """
+
+    network: Callable[[], nn.Module]
+    dataset: Any
+    sampler: Callable[[int], ReplicateSpreadingSampler]
+    criterion: Callable[[], nn.Module]
+    net: type[ContrastiveNet] = ContrastiveNet
 
 
 def train_pairs(
@@ -134,6 +170,61 @@ def train_pairs(
     ValueError
         If a pattern of the plan fits no weight.
     """
+
+    def network() -> DualEncoder:
+        return DualEncoder(
+            phenotype(), molecule(), inv_tau=plan.inv_tau, learn_inv_tau=plan.learn_inv_tau
+        )
+
+    def sampler(seed: int) -> ReplicateSpreadingSampler:
+        return ReplicateSpreadingSampler(
+            pairs.molecule_index,
+            plan.batch_size,
+            seed,
+            groups=pairs.groups.numpy(),
+            **(batching or {}),
+        )
+
+    task = Task(network, pairs, sampler, partial(ContrastiveCriterion, plan.objective))
+    return train_network(task, plan, start, progress, callbacks)
+
+
+def train_network(
+    task: Task,
+    plan: FitPlan,
+    start: Callable[[Any], None] | None = None,
+    progress: Progress | None = None,
+    callbacks: Sequence[Callback] = (),
+) -> tuple[dict[str, np.ndarray], list[dict[str, Any]]]:
+    """Build a network and train it, leaving torch's own generator alone.
+
+    Parameters
+    ----------
+    task : Task
+        What is trained, and on what.
+    plan : FitPlan
+        How to train.
+    start : callable, optional
+        Puts weights that were trained before into the fresh network.
+    progress : Progress, optional
+        Validates, keeps states and goes on from them.
+    callbacks : sequence of skorch callbacks, default=()
+        Told of the beginning and end of batches and epochs.
+
+    Returns
+    -------
+    state : dict of str to ndarray
+        The weights: the last, or the best that `progress` kept.
+    history : list of dict
+        For each epoch its number, the mean objective, and the scalars that are trained.
+
+    Raises
+    ------
+    FloatingPointError
+        If the objective stops being finite.
+    ValueError
+        If a pattern of the plan fits no weight.
+    """
     # The last three undo what a caller's context may have changed about new tensors.
     with (
         ONE_AT_A_TIME,
@@ -143,20 +234,18 @@ def train_pairs(
         torch.enable_grad(),
         torch.device("cpu"),
     ):
-        network = DualEncoder(
-            phenotype(), molecule(), inv_tau=plan.inv_tau, learn_inv_tau=plan.learn_inv_tau
-        ).float()
+        network = task.network().float()
         if start is not None:
             start(network)
         progress = Progress() if progress is None else progress
         plan = replace(plan, seed=from_first(plan.seed), device=processes.device)
-        kept = _train(network, pairs, plan, progress, batching or {}, callbacks)
+        kept = _train(network, task, plan, progress, callbacks)
     state = {name: value.detach().cpu().numpy().copy() for name, value in kept.items()}
     broken = [name for name, value in state.items() if not np.isfinite(value).all()]
     if broken:
         raise FloatingPointError(
-            f"The last update made {len(broken)} weights NaN or infinite ({broken[0]}, ...). Lower "
-            "`lr` or `inv_tau`: nothing was kept."
+            f"The last update made {len(broken)} weights NaN or infinite ({broken[0]}, ...). "
+            f"{task.net.remedy}: nothing was kept."
         )
     return state, progress.records
 
@@ -183,19 +272,16 @@ def seeded(seed: int, device: str) -> Iterator[None]:
 
 
 def _train(
-    network: DualEncoder,
-    pairs: PairDataset,
-    plan: TrainingPlan,
+    network: nn.Module,
+    task: Task,
+    plan: FitPlan,
     progress: Progress,
-    batching: Mapping[str, Any],
     callbacks: Sequence[Callback],
 ) -> dict[str, torch.Tensor]:
     """Train a network; the weights to keep."""
     rank, size = world()
-    check_same("training pairs", len(pairs))
-    sampler: Any = ReplicateSpreadingSampler(
-        pairs.molecule_index, plan.batch_size, plan.seed, groups=pairs.groups.numpy(), **batching
-    )
+    check_same("training pairs", len(task.dataset))
+    sampler: Any = task.sampler(plan.seed)
     n_steps = int(plan.max_epochs * len(sampler))
     if size > 1:
         sampler = sampler.for_rank(rank, size)
@@ -205,13 +291,13 @@ def _train(
         if torch.device(plan.device).type == "cuda":
             torch.cuda.manual_seed(int(draws[0]))  # `joined` made the device the current one
     frozen = freeze(network, plan.trainable)
-    criterion = ContrastiveCriterion(plan.objective)
+    criterion = task.criterion()
     named = chain(network.named_parameters(), criterion.named_parameters())
     network.to(plan.device)
     average = None
     if plan.average_decay is not None:
         average = AveragedWeights(network, plan.average_decay)
-    net = ContrastiveNet(
+    net = task.net(
         network,
         sampler=sampler,
         groups=parameter_groups(named, plan.lr, plan.lr_factors),
@@ -233,13 +319,13 @@ def _train(
         device=plan.device,
         verbose=0,
     )
-    net.run(pairs, progress)
+    net.run(task.dataset, progress)
     if progress.best_state is not None:
         return progress.best_state
     return (network if average is None else average.network).state_dict()
 
 
-def _callbacks(plan: TrainingPlan, n_steps: int) -> list[Callback]:
+def _callbacks(plan: FitPlan, n_steps: int) -> list[Callback]:
     callbacks: list[Callback] = []
     if world()[0]:
         return []

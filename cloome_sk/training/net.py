@@ -98,6 +98,11 @@ class ContrastiveNet(NeuralNet):
         Of `skorch.NeuralNet`.
     """
 
+    title = "CLOOME fit"
+    """What the progress bar says."""
+    remedy = "Lower `lr` or `inv_tau`, or clip the features"
+    """What the user can do about an objective that is no longer a number."""
+
     def __init__(
         self,
         *args: Any,
@@ -183,8 +188,8 @@ class ContrastiveNet(NeuralNet):
         if not torch.isfinite(loss):
             raise FloatingPointError(
                 f"The objective became {loss.item()} in epoch {self.progress_.epoch + 1}, batch "
-                f"{len(self.history[-1]['batches'])}. Lower `lr` or `inv_tau`, or clip the "
-                "features: training was stopped and nothing was kept."
+                f"{len(self.history[-1]['batches'])}. {self.remedy}: training was stopped and "
+                "nothing was kept."
             )
         if self.chunk is None:
             self.scaler_.scale(loss).backward()
@@ -206,12 +211,23 @@ class ContrastiveNet(NeuralNet):
             nn.utils.clip_grad_norm_(self._trained, self.clip_norm)
         self.scaler_.step(self.optimizer_)
         self.scaler_.update()
-        self.module_.clamp_inv_tau()
+        self.bound()
         if self.schedule_ is not None:
             self.schedule_.step()
         if self.average is not None:
             self.average.update(self.module_)
         return step
+
+    def bound(self) -> None:
+        """Bring back what an update took out of its range: the temperature."""
+        self.module_.clamp_inv_tau()
+
+    def scalars(self) -> dict[str, float]:
+        """Give the numbers that are trained, by name, for the history."""
+        return {
+            "inv_tau": float(self.module_.log_inv_tau.detach().exp()),
+            **self.criterion_.learned(),
+        }
 
     @property
     def _trained(self) -> list[Tensor]:

@@ -138,8 +138,7 @@ class Progress:
         record: dict[str, Any] = {
             "epoch": self.epoch,
             "objective": self._sum / self._n_pairs,
-            "inv_tau": float(net.module_.log_inv_tau.detach().exp()),
-            **net.criterion_.learned(),
+            **net.scalars(),
         }
         self._sum, self._n_pairs = 0.0, 0
         if self.validation is not None:
