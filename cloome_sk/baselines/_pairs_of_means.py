@@ -70,7 +70,7 @@ class PhenotypeBaseline(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
                 "are needed."
             )
         base = ProfileFeatures() if self.phenotype is None else clone(self.phenotype)
-        self.phenotype_ = base.fit(X.iloc[rows])
+        self.phenotype_ = base.fit(X.iloc[rows], None)  # a FrozenEstimator requires a y
         self._fit_rows(X, rows, self._profiles(X.iloc[rows]))
         return self
 

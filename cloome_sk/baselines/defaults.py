@@ -150,7 +150,7 @@ def _leave_out(made: dict[str, Any], table: pd.DataFrame) -> None:
         del made[name]
     if left_out:
         warnings.warn(
-            f"default_controls: the table has no column for {shown(left_out)}, which are left out.",
+            f"default_controls: left out, as the table has no column for it: {shown(left_out)}.",
             stacklevel=3,
         )
 

@@ -113,6 +113,7 @@ def read_table(
         well="well",
         controls=controls,
         random_state=generator.randint(2**31 - 1),
+        purpose="study_zero_shot",
     )
     return ZeroShotTable(
         bench,

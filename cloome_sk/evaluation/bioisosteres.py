@@ -38,12 +38,10 @@ from cloome_sk.evaluation.bioisostere_result import (
     units_of,
 )
 from cloome_sk.evaluation.molecule_pairs import Molecules
-from cloome_sk.evaluation.screens import Screen
+from cloome_sk.evaluation.screens import UNINFORMATIVE, Screen
 from cloome_sk.evaluation.units import differences_of, leakage_row, scores_of
 
 EDGES = (0.08, 0.12, 0.16, 0.2, 0.3, 0.4, 0.6)
-UNINFORMATIVE = {"cell-injury": ("Miscellaneous",)}
-"""Classes of the screens that say what a molecule is not, and so are nothing to share."""
 
 
 def study_bioisosteres(
@@ -188,6 +186,7 @@ def study_bioisosteres(
         well="well",
         controls=controls,
         random_state=fold_seed,
+        purpose="study_bioisosteres",
     )
     molecules = Molecules.of(bench.smiles)
     terms = {}

@@ -26,6 +26,8 @@ from cloome_sk.preprocessing import ControlNormalizer, find_controls
 
 DATA = ("simulated", "simulated-profiles", "cell-injury", "cpjump1", "bbbc021")
 """Names of the screens; the first is one of images."""
+UNINFORMATIVE = {"cell-injury": ("Miscellaneous",)}
+"""Classes of the screens that say what a molecule is not, and so are nothing to share."""
 FEWEST = 3
 """Classes with fewer molecules than this are left out of classification."""
 N_UPDATES = 350

@@ -20,10 +20,9 @@ from cloome_sk.evaluation._zero_shot_fold import Asked, Fold, ask
 from cloome_sk.evaluation._zero_shot_notes import left_out_of, notes_of
 from cloome_sk.evaluation._zero_shot_plans import Question
 from cloome_sk.evaluation._zero_shot_table import ZeroShotTable, read_table
-from cloome_sk.evaluation.bioisosteres import UNINFORMATIVE
 from cloome_sk.evaluation.controls import MODEL, NORMALISED, RAW, SPHERED
 from cloome_sk.evaluation.result import StudyResult
-from cloome_sk.evaluation.screens import Screen
+from cloome_sk.evaluation.screens import UNINFORMATIVE, Screen
 from cloome_sk.evaluation.units import LEAKAGE, differences_of, scores_of
 from cloome_sk.metrics._checks import check_count, check_fraction, check_ks
 from cloome_sk.preprocessing.controls import find_controls

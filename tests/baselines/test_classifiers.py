@@ -160,7 +160,7 @@ def test_the_probe_is_logistic_regression_on_standardised_features(strong):
 
 def test_default_controls_say_what_they_leave_out(tiny):
     without = tiny.drop(columns=["Metadata_Count_Cells", "Metadata_Well"])
-    with pytest.warns(UserWarning, match="cell count, plate and well position, which are left out"):
+    with pytest.warns(UserWarning, match="no column for it: cell count, plate and well position"):
         left = default_controls("classes", table=without)
     assert set(default_controls("classes", table=tiny)) - set(left) == {
         "cell count",
