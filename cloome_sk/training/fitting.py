@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,7 +17,8 @@ from torch import nn
 
 from cloome_sk.networks import DualEncoder
 from cloome_sk.training.averaging import AveragedWeights
-from cloome_sk.training.callbacks import ProgressBar, TimeGuard
+from cloome_sk.training.callbacks import ProgressBar, TimeGuard, closing_bars
+from cloome_sk.training.compiling import compile_while_training, typical_rows
 from cloome_sk.training.data import PairDataset
 from cloome_sk.training.fine_tuning import Factors, freeze, parameter_groups
 from cloome_sk.training.gathering import check_same, from_first, world
@@ -69,6 +71,8 @@ class TrainingPlan:
         Decay of a running average of the weights, which is then the result; None: no average.
     chunk : int or None, default=None
         Inputs of a side that are embedded at a time (`cloome_sk.training.gradient_cache`).
+    compiled : bool, default=False
+        Whether the phenotype network is compiled (`cloome_sk.training.compiling`).
     """
 
     objective: Objective
@@ -88,6 +92,7 @@ class TrainingPlan:
     clip_norm: float | None = None
     average_decay: float | None = None
     chunk: int | None = None
+    compiled: bool = False
 
 
 def train_pairs(
@@ -196,7 +201,8 @@ def _train(
     sampler: Any = ReplicateSpreadingSampler(
         pairs.molecule_index, plan.batch_size, plan.seed, groups=pairs.groups.numpy(), **batching
     )
-    n_steps = int(plan.max_epochs * len(sampler))
+    n_batches = len(sampler)
+    n_steps = int(plan.max_epochs * n_batches)
     if size > 1:
         sampler = sampler.for_rank(rank, size)
         # The weights are drawn alike, dropout is not.
@@ -211,6 +217,10 @@ def _train(
     average = None
     if plan.average_decay is not None:
         average = AveragedWeights(network, plan.average_decay)
+    if plan.compiled:
+        in_batch = math.ceil(len(pairs) / (n_batches * size))
+        rows = typical_rows(network.phenotype, pairs, in_batch, plan.chunk)
+        compile_while_training(network.phenotype, rows)
     net = ContrastiveNet(
         network,
         sampler=sampler,
@@ -233,7 +243,8 @@ def _train(
         device=plan.device,
         verbose=0,
     )
-    net.run(pairs, progress)
+    with closing_bars(net):
+        net.run(pairs, progress)
     if progress.best_state is not None:
         return progress.best_state
     return (network if average is None else average.network).state_dict()
