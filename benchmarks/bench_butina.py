@@ -7,8 +7,6 @@ CLOOME_SK_DATA names, and reports the time of each step and the highest memory o
 from __future__ import annotations
 
 import itertools
-import resource
-import sys
 from time import perf_counter
 from typing import Any
 
@@ -18,6 +16,7 @@ from rdkit import DataStructs
 from rdkit.ML.Cluster import Butina
 from scipy.sparse import csr_array
 
+from benchmarks._memory import highest_megabytes
 from cloome_sk.model_selection import cluster_groups, molecule_groups
 from cloome_sk.model_selection._butina import butina_labels
 from cloome_sk.molecules import invalid_smiles, morgan_fingerprints, tanimoto_neighbors
@@ -115,19 +114,13 @@ def rows(n_molecules: int = 3_000, threshold: float = 0.35) -> list[dict[str, An
     ]
 
 
-def peak_gigabytes() -> float:
-    """Highest memory of this process so far."""
-    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return kilobytes / 2**20 if sys.platform != "darwin" else kilobytes / 2**30
-
-
 def cluster_all(threshold: float = 0.35) -> list[dict[str, Any]]:
     """Cluster every JUMP compound that can be read, from SMILES to cluster numbers."""
     from cloome_sk.datasets import get_data_home
 
     path = get_data_home() / "labels" / "jump_phenotypic_activity_115k.parquet"
     smiles = pd.read_parquet(path, columns=["smiles"])["smiles"]
-    print(f"{len(smiles):,} compounds, {peak_gigabytes():.2f} GB in use", flush=True)
+    print(f"{len(smiles):,} compounds, {highest_megabytes() / 2**10:.2f} GB in use", flush=True)
     start = perf_counter()
     bad = invalid_smiles(smiles)
     smiles = smiles.drop(smiles.index[list(bad)])
@@ -139,7 +132,7 @@ def cluster_all(threshold: float = 0.35) -> list[dict[str, Any]]:
     labels = cluster_groups(smiles, threshold=threshold, verbose=1)
     sizes = np.bincount(labels)
     what = f"fingerprints, neighbours, Butina; {len(sizes):,} clusters, largest {sizes.max():,}"
-    steps.append((f"{what}, peak {peak_gigabytes():.2f} GB", perf_counter() - start))
+    steps.append((f"{what}, peak {highest_megabytes() / 2**10:.2f} GB", perf_counter() - start))
     return [
         {
             "name": f"{name} (Tanimoto >= {threshold})" if "Butina" in name else name,

@@ -7,7 +7,6 @@ what the gradient took on top of what the process held before it.
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from typing import Any
 
 import torch
 
+from benchmarks._memory import highest_megabytes
 from benchmarks._timing import Case, Reported
 from cloome_sk.networks import MLP, DualEncoder, SmallCNN
 from cloome_sk.objectives import infonce
@@ -67,12 +67,12 @@ def measured(n_pairs: int, chunk: int) -> dict[str, float]:
     bits = torch.randint(2, (n_pairs, 1024), dtype=torch.uint8)
     inputs = PairInputs(torch.randn(n_pairs, 5, SIDE, SIDE), bits, torch.arange(n_pairs))
     _gradient(network, PairInputs(inputs.phenotype[:8], bits[:8], torch.arange(8)), 0)
-    before, seconds = _highest(), []
+    before, seconds = highest_megabytes(), []
     for _ in range(TIMES):
         start = perf_counter()
         _gradient(network, inputs, chunk)
         seconds.append(perf_counter() - start)
-    return {"seconds": min(seconds), "megabytes": _highest() - before}
+    return {"seconds": min(seconds), "megabytes": highest_megabytes() - before}
 
 
 def _gradient(network: DualEncoder, inputs: PairInputs, chunk: int) -> None:
@@ -81,12 +81,6 @@ def _gradient(network: DualEncoder, inputs: PairInputs, chunk: int) -> None:
         cached_backward(network, inputs, infonce, chunk)
     else:
         infonce(*network(*inputs.on("cpu"))).backward()
-
-
-def _highest() -> float:
-    """Highest memory of this process so far, in megabytes."""
-    units = 2**20 if sys.platform == "darwin" else 2**10
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / units
 
 
 if __name__ == "__main__":

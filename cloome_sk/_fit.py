@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +22,8 @@ from cloome_sk._start import (
     trainable_patterns,
     untrained_state,
 )
-from cloome_sk._validation import check_enough
+from cloome_sk._validation import check_enough, check_held_out_table, named
+from cloome_sk._warm_start import check_same_file, encoders_again
 from cloome_sk.encoders import MoleculeEncoder
 from cloome_sk.encoders.auto import auto_encoder
 from cloome_sk.encoders.base import Encoder
@@ -44,7 +47,8 @@ def learned(embedder: Any, X: Any, resume: bool) -> dict[str, Any]:
     plan = training_plan(embedder)
     again = embedder.warm_start and hasattr(embedder, "state_")
     if again:
-        phenotype, molecule = embedder.phenotype_, embedder.molecule_
+        check_same_file(embedder, checkpoint)
+        phenotype, molecule = encoders_again(embedder)
         checkpoint = None
     else:
         phenotype, molecule = _fresh_encoders(embedder, X, checkpoint)
@@ -84,13 +88,20 @@ def learned(embedder: Any, X: Any, resume: bool) -> dict[str, Any]:
     if table is not None:
         asked = embedder.controls
         trained_on = np.concatenate([found.keys, before])
-        valid = validation_samples(table, phenotype, molecule, controls, asked, trained_on)
+        where = "the table of validation="
+        if held.any():
+            where = f"the rows that validation={embedder.validation} holds out"
+        check_held_out_table(table, X)
+        with named(where):
+            valid = validation_samples(table, phenotype, molecule, controls, asked, trained_on)
     start = (
         partial(_put_state, embedder.state_)
         if again
         else start_weights(phenotype, molecule, checkpoint, trainable_patterns(embedder))
     )
-    state, history = embedder._train(phenotype, molecule, found, valid, plan, start, resume)
+    sha256 = None if checkpoint is None else checkpoint.sha256
+    prepared = (phenotype, molecule, found, valid, plan, start, resume, sha256)
+    state, history = embedder._train(*prepared)
     return {
         "phenotype_": phenotype,
         "molecule_": molecule,
@@ -101,7 +112,7 @@ def learned(embedder: Any, X: Any, resume: bool) -> dict[str, Any]:
         "n_components_": int(embedder.n_components),
         "state_": state,
         "inv_tau_": math.exp(state["log_inv_tau"]),
-        "checkpoint_sha256_": None if checkpoint is None else checkpoint.sha256,
+        "checkpoint_sha256_": embedder.checkpoint_sha256_ if again else sha256,
         "_history": history,
     }
 
@@ -118,7 +129,7 @@ def _fresh_encoders(embedder: Any, X: Any, checkpoint: Any) -> tuple[Encoder, Mo
 
 def _held_rows(embedder: Any, keys: np.ndarray, before: np.ndarray, seed: int) -> np.ndarray:
     held = np.zeros(len(keys), dtype=bool)
-    if isinstance(embedder.validation, (float, np.floating)):
+    if isinstance(embedder.validation, Real):
         new = ~np.isin(keys.astype(str), before.astype(str))
         held[new] = held_out(keys[new], float(embedder.validation), seed)
     return held
@@ -156,19 +167,23 @@ def trained(
     plan: TrainingPlan,
     start: Callable[[DualEncoder], None],
     resume: bool,
+    sha256: str | None,
 ) -> tuple[dict[str, np.ndarray], list[dict[str, Any]]]:
     """Train the networks of fitted encoders; weights and history as arrays and numbers."""
     from cloome_sk.training import train_pairs
     from cloome_sk.training.progress import Progress
+    from cloome_sk.training.schedules import checked
     from cloome_sk.training.snapshots import Snapshots
     from cloome_sk.training.validation import Validation
 
+    if plan.schedule is not None:
+        plan = replace(plan, schedule=partial(checked, plan.schedule))
     pairs = found.pairs()
     valid_pairs = None if valid is None else valid.pairs()
     snapshots = None
     if embedder.checkpoint_dir is not None:
         datasets = {"training": pairs, "validation": valid_pairs}
-        name = training_name(embedder, plan.seed, datasets, found.batching)
+        name = training_name(embedder, plan.seed, datasets, found.batching, sha256)
         snapshots = Snapshots(embedder.checkpoint_dir, name)
     progress = Progress(
         validation=None

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from os import PathLike
+from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any
 
 import joblib
 import numpy as np
+import pandas as pd
+
+from cloome_sk.checkpoints._hashing import file_sha256
 
 LEFT_OUT = (
     *("verbose", "device", "random_state", "callbacks", "warm_start"),
@@ -16,12 +21,18 @@ LEFT_OUT = (
 )
 """Parameters that do not change what is learned, or stand in the plan as a seed."""
 
+FILES = ("weights",)
+"""Parameters of encoders that name a file, of which the content counts and not the place."""
+
+_PLAIN = (str, bytes, bool, int, float, type(None))
+
 
 def training_name(
     embedder: Any,
     seed: int,
     datasets: Mapping[str, Any],
     batching: Mapping[str, np.ndarray] | None = None,
+    checkpoint: str | None = None,
 ) -> str:
     """Name a training by its parameters, its seed and its data.
 
@@ -35,6 +46,9 @@ def training_name(
         What it is trained and validated on. Of images their paths count, not their pixels.
     batching : mapping of str to ndarray, optional
         What else decides which pairs stand together in a batch.
+    checkpoint : str, optional
+        SHA-256 of the checkpoint that was read. A file of another content is another training;
+        the same content elsewhere is the same one.
 
     Returns
     -------
@@ -42,13 +56,12 @@ def training_name(
         32 hexadecimal characters.
     """
     parameters = {
-        name: _hashed(value)
+        name: _of_parameter(name.rsplit("__")[-1], value)
         for name, value in embedder.get_params(deep=True).items()
         if name.rsplit("__")[-1] not in LEFT_OUT
-        and not hasattr(value, "get_params")
+        and name != "checkpoint"
         and not (name == "validation" and getattr(value, "shape", ()))  # a table is in the data
     }
-    kinds = {side: type(getattr(embedder, side)).__qualname__ for side in ("phenotype", "molecule")}
     data = {
         name: None
         if pairs is None
@@ -59,28 +72,57 @@ def training_name(
         ]
         for name, pairs in datasets.items()
     }
-    start = _hashed(getattr(embedder, "state_", None)) if embedder.warm_start else None
+    start = hashed(getattr(embedder, "state_", None)) if embedder.warm_start else None
     batches = {name: joblib.hash(labels) for name, labels in (batching or {}).items()}
-    return str(joblib.hash([parameters, kinds, int(seed), data, start, batches]))
+    return str(joblib.hash([parameters, checkpoint, int(seed), data, start, batches]))
 
 
-def _hashed(value: Any, depth: int = 3) -> str:
-    """Name a value; of a lambda or an inner function its code, as it cannot be pickled."""
+def _of_parameter(name: str, value: Any) -> str:
+    """Name a parameter: an estimator by its class, as its parameters are there themselves."""
+    if hasattr(value, "get_params"):
+        return f"{type(value).__module__}.{type(value).__qualname__}"
+    if name in FILES and isinstance(value, (str, PathLike)) and Path(value).is_file():
+        return file_sha256(Path(value))
+    return hashed(value)
+
+
+def hashed(value: Any, depth: int = 3) -> str:
+    """Name a value; of a lambda or an inner function its code, as it cannot be pickled.
+
+    Equal values have equal names: copies, lists and tuples, NumPy's scalars and Python's numbers.
+    """
     try:
         if hasattr(value, "state_dict"):
             value = _of_module(value)
         elif isinstance(value, partial):
-            keywords = {name: _hashed(each) for name, each in value.keywords.items()}
-            arguments = [_hashed(each) for each in value.args]
-            value = ["partial", _hashed(value.func), arguments, keywords]
+            keywords = {name: hashed(each) for name, each in value.keywords.items()}
+            arguments = [hashed(each) for each in value.args]
+            value = ["partial", hashed(value.func), arguments, keywords]
         elif isinstance(value, FunctionType) and "<" in value.__qualname__:
             value = _of_function(value)
+        elif isinstance(value, np.generic):
+            value = value.item()
+        elif isinstance(value, (pd.DataFrame, pd.Series)):
+            value = _of_table(pd.DataFrame(value))
+        elif type(value) in (list, tuple):
+            # Each by itself: a pickle tells one object that stands twice from two equal ones.
+            value = [each.item() if isinstance(each, np.generic) else each for each in value]
+            if not all(type(each) in _PLAIN for each in value):
+                value = [hashed(each, depth) for each in value]
+        elif type(value) is dict:
+            value = {name: hashed(each, depth) for name, each in value.items()}
         return str(joblib.hash(value))
     except Exception:
         name = getattr(value, "__qualname__", type(value).__qualname__)
         own = vars(value) if depth and hasattr(value, "__dict__") else {}
-        parts = sorted((key, _hashed(part, depth - 1)) for key, part in own.items())
+        parts = sorted((key, hashed(part, depth - 1)) for key, part in own.items())
         return str(joblib.hash([getattr(value, "__module__", ""), name, parts]))
+
+
+def _of_table(table: pd.DataFrame) -> list[Any]:
+    """Columns, index and cells: the pickle of a copied table has its blocks in another order."""
+    cells = [hashed(table.iloc[:, place].tolist()) for place in range(table.shape[1])]
+    return ["table", hashed(list(table.columns)), hashed(list(table.index)), cells]
 
 
 def _of_module(module: Any) -> list[Any]:
@@ -90,7 +132,7 @@ def _of_module(module: Any) -> list[Any]:
     }
     attributes = [
         {
-            name: _hashed(value)
+            name: hashed(value)
             for name, value in vars(part).items()
             if not name.startswith("_")
             and (isinstance(value, (int, float, str, tuple, partial, FunctionType)))
@@ -107,9 +149,9 @@ def _of_function(function: FunctionType, closure: bool = True) -> list[Any]:
     return [
         f"{function.__module__}.{function.__qualname__}",
         _of_code(function.__code__),
-        _hashed([function.__defaults__, function.__kwdefaults__]),
+        hashed([function.__defaults__, function.__kwdefaults__]),
         # Of functions their code alone: one may have itself among its values.
-        [_of_function(v, False) if isinstance(v, FunctionType) else _hashed(v) for v in cells],
+        [_of_function(v, False) if isinstance(v, FunctionType) else hashed(v) for v in cells],
     ]
 
 
@@ -131,8 +173,8 @@ def _of_values(values: Any) -> str:
     if isinstance(values, np.ndarray):
         return str(joblib.hash(values))
     parts = [
-        _of_values(part) if name == "values" else _hashed(part)
+        _of_values(part) if name == "values" else hashed(part)
         for name in ("sources", "extras", "values", "members", "sizes")
         if (part := getattr(values, name, None)) is not None
     ]
-    return str(joblib.hash([type(values).__qualname__, parts or _hashed(values)]))
+    return str(joblib.hash([type(values).__qualname__, parts or hashed(values)]))

@@ -5,7 +5,10 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
+
+import numpy as np
 
 from cloome_sk._start import check_start
 
@@ -36,6 +39,7 @@ def check_together(embedder: Any, resume: bool = False) -> None:
     check_start(embedder)
     _check_validation(embedder)
     _check_states(embedder, resume)
+    _check_schedule(embedder.schedule)
     _check_callbacks(embedder)
     if hasattr(embedder.phenotype, "keys"):
         raise ValueError(
@@ -82,17 +86,60 @@ def _check_validation(embedder: Any) -> None:
             "validation=0.1, or a table of other molecules."
         )
 
-
-def _check_callbacks(embedder: Any) -> None:
-    names = {type(callback).__name__ for callback in embedder.callbacks or ()}
-    if "EarlyStopping" in names:
+    reads = embedder.objective == "cwcl" if isinstance(embedder.objective, str) else False
+    reads = reads or getattr(embedder.objective, "reads", None) is not None
+    if embedder.validation is not None and embedder.monitor == "valid_objective" and reads:
         raise ValueError(
-            "callbacks: skorch's EarlyStopping ends training as an interruption, and nothing is "
-            "kept. Use early_stopping= with validation=."
+            f"monitor='valid_objective' does not go with objective={embedder.objective!r}, which "
+            "reads the inputs of a batch and is not evaluated on held-out pairs. Choose another, "
+            'such as monitor="valid_relative_rank".'
         )
 
 
+def _check_schedule(schedule: Any) -> None:
+    """Refuse what cannot be called with an optimizer and a number, or waits for a measure."""
+    if schedule is None or isinstance(schedule, str):
+        return
+    from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+    from cloome_sk.training.schedules import needs_measure
+
+    made = schedule.func if isinstance(schedule, partial) else schedule
+    if isinstance(made, type) and issubclass(made, ReduceLROnPlateau):
+        raise ValueError(needs_measure(made.__name__))
+    try:
+        inspect.signature(schedule).bind(None, 1)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"schedule={schedule!r} cannot be called as schedule(optimizer, n_steps): {error}. It "
+            "is given the optimizer and the number of updates, and gives a scheduler of torch."
+        ) from error
+
+
+def _check_callbacks(embedder: Any) -> None:
+    """Refuse what is no callback of skorch, and the one that would throw a training away."""
+    if not embedder.callbacks:
+        return
+    from skorch.callbacks import Callback, EarlyStopping
+
+    for given in embedder.callbacks:
+        callback = given[1] if isinstance(given, tuple) and len(given) == 2 else given
+        kind = callback if isinstance(callback, type) else type(callback)
+        if not issubclass(kind, Callback):
+            raise TypeError(
+                "callbacks= takes a list of callbacks of skorch, such as "
+                f"skorch.callbacks.TensorBoard(...), or (name, callback); got {given!r}."
+            )
+        if issubclass(kind, EarlyStopping):
+            raise ValueError(
+                "callbacks: skorch's EarlyStopping ends training as an interruption, and nothing "
+                "is kept. Use early_stopping= with validation=."
+            )
+
+
 def _check_states(embedder: Any, resume: bool) -> None:
+    if not isinstance(resume, (bool, np.bool_)):
+        raise TypeError(f"resume= takes True or False, got {resume!r}.")
     if embedder.checkpoint_dir is None and (resume or embedder.checkpoint_every is not None):
         asked = "resume=True" if resume else f"checkpoint_every={embedder.checkpoint_every}"
         raise ValueError(

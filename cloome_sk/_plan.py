@@ -23,6 +23,10 @@ def training_plan(embedder: Any) -> TrainingPlan:
 
     rng = check_random_state(embedder.random_state)
     device = resolve_device(embedder.device)
+    if embedder.compile:
+        from cloome_sk.training.compiling import check_compiler
+
+        check_compiler(device)
     return TrainingPlan(
         objective=chosen_objective(embedder),
         inv_tau=initial_inv_tau(embedder),
@@ -41,6 +45,7 @@ def training_plan(embedder: Any) -> TrainingPlan:
         clip_norm=embedder.clip_norm,
         average_decay=embedder.ema_decay,
         chunk=embedder.gradient_cache,
+        compiled=bool(embedder.compile),
     )
 
 

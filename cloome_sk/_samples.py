@@ -193,16 +193,21 @@ def validation_samples(
         For fewer than two molecules, or one that training sees.
     """
     if isinstance(X, pd.DataFrame) and controls.rule is not None:
-        mask = apply_controls(X, *controls.rule).mask
+        own = apply_controls(X, *controls.rule)
     else:
-        mask = find_controls(X, asked).mask
-    molecule_inputs = molecule.inputs(X, optional=mask)
-    rows = np.flatnonzero(~mask & (molecule_inputs.index >= 0))
+        own = find_controls(X, asked)
+    molecule_inputs = molecule.inputs(X, optional=own.mask)
+    rows = np.flatnonzero(~own.mask & (molecule_inputs.index >= 0))
     keys = molecule.keys(X, rows)
+    if len(np.unique(keys)) < 2:
+        raise ValueError(
+            f"{len(rows)} of {len(X)} row(s) can be used, with {len(np.unique(keys))} molecule(s), "
+            f"and two molecules are needed to find one among others. {own}"
+        )
     seen = np.isin(keys.astype(str), training_keys.astype(str))
     if seen.any():
         raise ValueError(
-            f"validation: {len(np.unique(keys[seen]))} of {len(np.unique(keys))} molecules "
+            f"{len(np.unique(keys[seen]))} of {len(np.unique(keys))} molecules "
             f"({int(seen.sum())} rows) are in the training table too, so that it would not tell "
             "what the model makes of new molecules. Split by molecule: "
             "cloome_sk.model_selection.molecule_groups, or validation=0.1."
@@ -212,5 +217,5 @@ def validation_samples(
         X, rows, keys, phenotype, inputs.take(rows), molecule_inputs.take(rows), "molecule"
     )
     if len(found.rows) < 2:
-        raise ValueError(f"validation: {len(found.rows)} pair(s) can be read; two are needed.")
+        raise ValueError(f"{len(found.rows)} pair(s) can be read, and two are needed.")
     return found

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_array
@@ -48,6 +50,50 @@ def check_enough(n_pairs: int, n_rows: int, controls: Any) -> None:
         raise ValueError(
             f"{n_pairs} training pair(s) remain of n_samples={n_rows} ({controls}); a contrast "
             "needs at least two pairs of two molecules."
+        )
+
+
+@contextmanager
+def named(where: str) -> Iterator[None]:
+    """Say of errors which table they are about: rows have the same numbers in both."""
+    try:
+        yield
+    except ValueError as error:
+        if type(error) is not ValueError:  # made of other arguments than a text
+            error.add_note(f"This is about {where}.")
+            raise
+        raise ValueError(f"In {where}: {error}") from error
+
+
+def check_held_out_table(table: Any, like: Any) -> None:
+    """Refuse held-out pairs in another form than the training table, or none at all.
+
+    Parameters
+    ----------
+    table : DataFrame or ndarray
+        The held-out table.
+    like : DataFrame or ndarray
+        The training table.
+
+    Raises
+    ------
+    ValueError
+        If it has no rows, or cannot be read with the columns of the other.
+    """
+    wanted = "a DataFrame, as X is"
+    if not isinstance(like, pd.DataFrame):
+        wanted = f"an array of {like.shape[1]} columns, as X is"
+    same = isinstance(table, pd.DataFrame) == isinstance(like, pd.DataFrame)
+    if not isinstance(like, pd.DataFrame):
+        same = same and np.ndim(table) == 2 and table.shape[1] == like.shape[1]
+    if not same:
+        raise ValueError(
+            f"validation= takes {wanted}; got {type(table).__name__} of shape {table.shape}."
+        )
+    if not len(table):
+        raise ValueError(
+            "The table of validation= has 0 rows. Give a table with at least two other molecules, "
+            "a share of the molecules of X such as validation=0.1, or None."
         )
 
 

@@ -26,14 +26,14 @@ OPTIONAL |= {"huggingface_hub"}
 
 # The floors of the house, from the ground up. A room may import from itself and from lower floors.
 FLOORS = (
-    {"_tables", "_nearest", "_device", "_refit", "_measures", "_identity"},
+    {"_tables", "_nearest", "_device", "_refit", "_measures"},
     {"objectives", "networks", "imaging", "molecules", "metrics"},
     {
         *("training", "preprocessing", "datasets", "checkpoints"),
         *("_pairs",),
     },
-    {"encoders"},
-    {"_start", "_samples", "storage"},
+    {"encoders", "_identity"},
+    {"_start", "_samples", "_warm_start", "storage"},
     {"_parameters"},
     {"_validation", "_plan", "_inputs", "_stored", "_features_identity", "_features_sites"},
     {"_features_network", "_fit", "_embeds"},

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from skorch.callbacks import Callback
@@ -42,6 +44,23 @@ class ProgressBar(Callback):
         """Close the bar, at its end even where small batches were joined."""
         self.bar_.update(self.n_steps - self.bar_.n)
         self.bar_.close()
+
+
+@contextmanager
+def closing_bars(net: Any) -> Iterator[None]:
+    """Close the bar of a training where it stands, should the training end with an error.
+
+    Parameters
+    ----------
+    net : ContrastiveNet
+        The training; skorch tells its callbacks nothing of errors.
+    """
+    try:
+        yield
+    finally:
+        for _, callback in getattr(net, "callbacks_", []):
+            if hasattr(callback, "bar_") and isinstance(callback, ProgressBar):
+                callback.bar_.close()  # a second time, it does nothing
 
 
 class TimeGuard(Callback):

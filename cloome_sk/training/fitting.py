@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,7 +18,8 @@ from torch import nn
 
 from cloome_sk.networks import DualEncoder
 from cloome_sk.training.averaging import AveragedWeights
-from cloome_sk.training.callbacks import ProgressBar, TimeGuard
+from cloome_sk.training.callbacks import ProgressBar, TimeGuard, closing_bars
+from cloome_sk.training.compiling import compile_while_training, typical_rows
 from cloome_sk.training.data import PairDataset
 from cloome_sk.training.fine_tuning import Factors, freeze, parameter_groups
 from cloome_sk.training.gathering import check_same, from_first, world
@@ -63,6 +65,8 @@ class FitPlan:
         Decay of a running average of the weights, which is then the result; None: no average.
     chunk : int or None, default=None
         Inputs of a side that are embedded at a time (`cloome_sk.training.gradient_cache`).
+    compiled : bool, default=False
+        Whether the phenotype network is compiled (`cloome_sk.training.compiling`).
     """
 
     lr: float
@@ -79,6 +83,7 @@ class FitPlan:
     clip_norm: float | None = None
     average_decay: float | None = None
     chunk: int | None = None
+    compiled: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -282,7 +287,8 @@ def _train(
     rank, size = world()
     check_same("training pairs", len(task.dataset))
     sampler: Any = task.sampler(plan.seed)
-    n_steps = int(plan.max_epochs * len(sampler))
+    n_batches = len(sampler)
+    n_steps = int(plan.max_epochs * n_batches)
     if size > 1:
         sampler = sampler.for_rank(rank, size)
         # The weights are drawn alike, dropout is not.
@@ -297,6 +303,11 @@ def _train(
     average = None
     if plan.average_decay is not None:
         average = AveragedWeights(network, plan.average_decay)
+    if plan.compiled:
+        in_batch = math.ceil(len(task.dataset) / (n_batches * size))
+        phenotype: Any = network.phenotype
+        rows = typical_rows(phenotype, task.dataset, in_batch, plan.chunk)
+        compile_while_training(phenotype, rows)
     net = task.net(
         network,
         sampler=sampler,
@@ -319,7 +330,8 @@ def _train(
         device=plan.device,
         verbose=0,
     )
-    net.run(task.dataset, progress)
+    with closing_bars(net):
+        net.run(task.dataset, progress)
     if progress.best_state is not None:
         return progress.best_state
     return (network if average is None else average.network).state_dict()

@@ -255,7 +255,6 @@ class ContrastiveNet(NeuralNet):
         while progress.epoch < self.max_epochs and not progress.stopped:
             self.sampler.set_epoch(progress.epoch, progress.batch)
             self.notify("on_epoch_begin", dataset_train=dataset, dataset_valid=None)
-            self.history.record("epoch", progress.epoch + 1)  # skorch counts from where it began
             iterator = self.get_iterator(dataset, training=True)
             self.run_single_epoch(iterator, True, "train", self._counted_step(progress))
             progress.end_epoch(self)
@@ -263,6 +262,11 @@ class ContrastiveNet(NeuralNet):
                 self.history.record(name, value)  # for callbacks that log
             self.notify("on_epoch_end", dataset_train=dataset, dataset_valid=None)
         self.notify("on_train_end", X=dataset, y=None)
+
+    def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
+        """Number the epoch for callbacks; skorch would count from where a training goes on."""
+        super().on_epoch_begin(net, **kwargs)
+        self.history.record("epoch", self.progress_.epoch + 1)
 
     def _counted_step(self, progress: Progress) -> Callable[..., dict[str, Any]]:
         def step(batch: Batch, **fit_params: Any) -> dict[str, Any]:

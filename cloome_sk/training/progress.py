@@ -85,9 +85,23 @@ class Progress:
         ----------
         net : ContrastiveNet
             Initialized.
+
+        Raises
+        ------
+        ValueError
+            If `monitor` will not be measured.
+        TypeError
+            If the state of a schedule or objective of the user could not be read back.
+        SnapshotError
+            If states cannot be kept, or the one to go on from not be read.
         """
+        if self.validation is not None:
+            self.validation.check(self.monitor, net.criterion_.objective)
         if self.snapshots is None:
             return
+        self.snapshots.check_readable("objective=", net.criterion_.state_dict())
+        if net.schedule_ is not None:
+            self.snapshots.check_readable("schedule=", net.schedule_.state_dict())
         if not world()[0]:
             self.snapshots.try_folder()
         state = self.snapshots.newest() if self.resume else None
@@ -98,10 +112,11 @@ class Progress:
             try:
                 self._restore(net, state)
             except (KeyError, RuntimeError, TypeError, ValueError) as error:
+                why = f"it lacks {error}." if isinstance(error, KeyError) else str(error)[:200]
                 raise SnapshotError(
                     f"The state of training in {str(self.snapshots.folder)!r} does not fit this "
                     "training, as when another version of a package wrote it: "
-                    f"{str(error)[:200]} Remove the folder to begin anew."
+                    f"{why} Remove the folder to begin anew."
                 ) from error
 
     def end_batch(self, net: ContrastiveNet, objective: float, n_pairs: int) -> None:
@@ -153,11 +168,6 @@ class Progress:
 
     def _is_best(self) -> bool:
         now, earlier = self.records[-1], self.records[: self.best_epoch][-1:]
-        if self.monitor not in now:
-            raise ValueError(
-                f"monitor={self.monitor!r} was not measured; there are "
-                f"{', '.join(name for name in now if name in LARGER_IS_BETTER)}."
-            )
         if not earlier or not earlier[0][self.monitor] < float("inf"):
             return True  # nothing, or no number, was there before
         gain = now[self.monitor] - earlier[0][self.monitor]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable
 from functools import partial
@@ -142,6 +143,71 @@ SCHEDULES: dict[str, Schedule] = {
     "cosine-restarts": cosine_restarts,
 }
 """By name."""
+
+
+def checked(schedule: Schedule, optimizer: Optimizer, n_steps: int) -> Any:
+    """Make a scheduler, and refuse what cannot be stepped after each update.
+
+    Parameters
+    ----------
+    schedule : callable
+        Of the optimizer and the number of updates.
+    optimizer : torch.optim.Optimizer
+        The optimizer.
+    n_steps : int
+        Updates of the whole fit.
+
+    Returns
+    -------
+    object
+        The scheduler.
+
+    Raises
+    ------
+    TypeError
+        If what `schedule` gives is no scheduler of torch.
+    ValueError
+        If its `step` needs a measure, as that of `ReduceLROnPlateau`, or it ends before the fit.
+    """
+    made = schedule(optimizer, n_steps)
+    methods = [getattr(made, name, None) for name in ("step", "state_dict", "load_state_dict")]
+    if isinstance(made, Optimizer) or not all(map(callable, methods)):
+        raise TypeError(
+            f"schedule={schedule!r} must return a scheduler of torch for (optimizer, n_steps), and "
+            f"returned {type(made).__name__}."
+        )
+    try:
+        inspect.signature(made.step).bind()
+    except TypeError as error:
+        raise ValueError(needs_measure(type(made).__name__)) from error
+    total = getattr(made, "total_steps", None)
+    if isinstance(total, int) and total < n_steps:
+        raise ValueError(
+            f"schedule={schedule!r} returned a {type(made).__name__} that ends after {total} "
+            f"updates, and this fit makes up to {n_steps}: the second argument is their number."
+        )
+    return made
+
+
+def needs_measure(name: str) -> str:
+    """Say what to use instead of a scheduler that waits for a measure.
+
+    Parameters
+    ----------
+    name : str
+        Of the scheduler.
+
+    Returns
+    -------
+    str
+        The message.
+    """
+    return (
+        f"schedule= takes no {name}, which needs a measure at each step: rates here follow the "
+        'number of updates, and are stepped after each. Use "one-cycle", "cosine", '
+        '"cosine-restarts", or a function of (optimizer, n_steps) that gives another scheduler; '
+        'to watch held-out molecules, use validation= with early_stopping= and keep="best".'
+    )
 
 
 def _warmed(

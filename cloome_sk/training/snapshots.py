@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import re
 import warnings
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+
+from cloome_sk import __version__
 
 KEPT = 2
 """Snapshots that stay: should the last one be damaged, the one before it is there."""
@@ -81,7 +85,7 @@ class Snapshots:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with temporary.open("wb") as file:
-                torch.save({"format": FORMAT, **_plain(state)}, file)
+                torch.save({"format": FORMAT, "release": __version__, **_plain(state)}, file)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, path)
@@ -90,13 +94,11 @@ class Snapshots:
         except (OSError, RuntimeError) as error:
             with suppress(OSError):
                 temporary.unlink()
-            number = _error_number(error)
-            why = _EXPLAINED.get(number or 0, str(error))
-            raise SnapshotError(
-                number,
-                f"The state of training cannot be kept in {str(self.folder)!r}: {why}. Training "
-                "stopped; what was written before is whole, and resume=True goes on from it once "
-                "there is room.",
+            raise _refusal(
+                error,
+                f"The state of training cannot be kept in {str(self.folder)!r}",
+                " Training stopped; what was written before is whole, and resume=True goes on "
+                "from it once there is room.",
             ) from error
         for old in self._paths()[:-KEPT]:
             old.unlink(missing_ok=True)
@@ -116,11 +118,34 @@ class Snapshots:
             self.folder.mkdir(parents=True, exist_ok=True)
             probe.write_bytes(b"")
             probe.unlink()
-        except OSError as error:
-            why = _EXPLAINED.get(error.errno or 0, str(error))
-            raise SnapshotError(
-                error.errno, f"checkpoint_dir: {str(self.folder)!r} cannot be used: {why}."
-            ) from error
+        except (OSError, ValueError) as error:  # a ValueError: no path has a null character
+            text = f"checkpoint_dir: {str(self.folder)!r} cannot be used"
+            raise _refusal(error, text) from error
+
+    @staticmethod
+    def check_readable(name: str, state: Mapping[str, Any]) -> None:
+        """Find out that a part of the state will be read back, before days depend on it.
+
+        Parameters
+        ----------
+        name : str
+            The parameter that it is of.
+        state : mapping of str to object
+            As it will be written.
+
+        Raises
+        ------
+        TypeError
+            If it holds more than tensors, numbers, texts, and containers of these: reading it
+            could run code.
+        """
+        odd = [f"{key!r}: {value!r}"[:80] for key, value in state.items() if not _read_back(value)]
+        if odd:
+            raise TypeError(
+                f"checkpoint_dir: the state of {name} could be written, and not be read again to "
+                f"resume from: {', '.join(odd)}. Only tensors, numbers, texts, and containers of "
+                "these can. Give it a state_dict of such alone, or set checkpoint_dir=None."
+            )
 
     def newest(self) -> dict[str, Any] | None:
         """Read the last state that is whole.
@@ -133,7 +158,8 @@ class Snapshots:
         Raises
         ------
         SnapshotError
-            If there are files, and none of them can be read.
+            If there are files, and none of them can be read; or if another release of this
+            package wrote them, whose training this one would not go on with to the bit.
         """
         problems = []
         for path in reversed(self._paths()):
@@ -144,6 +170,7 @@ class Snapshots:
             except Exception as error:
                 problems.append(f"{path.name} ({str(error).splitlines()[0][:120]})")
                 continue
+            self._check_release(state)
             if problems:
                 warnings.warn(
                     f"Training goes on from {path.name}, since a later state in "
@@ -158,10 +185,31 @@ class Snapshots:
             )
         return None
 
+    def _check_release(self, state: dict[str, Any]) -> None:
+        """Refuse to go on from what another release began, or to begin anew in silence."""
+        release = state.get("release")
+        if release != __version__:
+            by = f"cloome_sk {release}" if release else "an earlier release of cloome_sk"
+            raise SnapshotError(
+                f"The state of training in {str(self.folder)!r} was written by {by}, and this is "
+                f"cloome_sk {__version__}, which may train otherwise. Go on with that release, or "
+                "begin anew: fit without resume=True removes the state."
+            )
+
     def clear(self) -> None:
-        """Remove the states of an earlier training of the same configuration and data."""
-        for path in self._paths():
-            path.unlink(missing_ok=True)
+        """Remove the states of an earlier training of the same configuration and data.
+
+        Raises
+        ------
+        SnapshotError
+            If one cannot be removed.
+        """
+        try:
+            for path in self._paths():
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            text = f"An earlier state of this training in {str(self.folder)!r} cannot be removed"
+            raise _refusal(error, text) from error
 
     def _paths(self) -> list[Path]:
         if not self.folder.is_dir():
@@ -179,6 +227,24 @@ def _plain(values: Any) -> Any:
     if type(values) in (list, tuple):
         return type(values)(_plain(value) for value in values)
     return values.item() if isinstance(values, np.generic) else values
+
+
+def _read_back(value: Any) -> bool:
+    held = io.BytesIO()
+    try:
+        torch.serialization.save(_plain(value), held)
+        held.seek(0)
+        torch.serialization.load(held, map_location="cpu", weights_only=True)
+    except Exception:
+        return False
+    return True
+
+
+def _refusal(error: BaseException, text: str, after: str = "") -> SnapshotError:
+    """Make the error of a folder, with the number that the system gave, if it did."""
+    number = _error_number(error)
+    text = f"{text}: {_EXPLAINED.get(number or 0, str(error))}.{after}"
+    return SnapshotError(text) if number is None else SnapshotError(number, text)
 
 
 def _error_number(error: BaseException | None) -> int | None:

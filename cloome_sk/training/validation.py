@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from cloome_sk._measures import KS
+from cloome_sk._measures import KS, LARGER_IS_BETTER
 from cloome_sk.metrics import retrieval_ranks
 from cloome_sk.networks import DualEncoder, embed
 from cloome_sk.training.data import PairDataset
@@ -34,6 +34,48 @@ class Validation:
         self.pairs = pairs
         self.device = device
         self.precision = precision
+
+    def measures(self, objective: Objective) -> list[str]:
+        """Name what will be measured.
+
+        Parameters
+        ----------
+        objective : callable
+            The objective.
+
+        Returns
+        -------
+        list of str
+            Names as of `__call__`.
+        """
+        counted = len(self.pairs) <= MAX_PAIRS and getattr(objective, "reads", None) is None
+        return [name for name in LARGER_IS_BETTER if counted or name != "valid_objective"]
+
+    def check(self, monitor: str, objective: Objective) -> None:
+        """Refuse to decide by what will not be measured.
+
+        Parameters
+        ----------
+        monitor : str
+            The measure that shall decide.
+        objective : callable
+            The objective.
+
+        Raises
+        ------
+        ValueError
+            If it is not among `measures`.
+        """
+        measured = self.measures(objective)
+        if monitor in measured:
+            return
+        why = "the objective reads the inputs of a batch, as CWCL does"
+        if getattr(objective, "reads", None) is None:
+            why = f"there are {len(self.pairs):,} held-out pairs, more than {MAX_PAIRS:,}"
+        raise ValueError(
+            f"monitor={monitor!r} is not measured, since {why}. Choose one of "
+            f"{', '.join(measured)}."
+        )
 
     def __call__(self, network: DualEncoder, objective: Objective) -> dict[str, float]:
         """Measure a network.
@@ -76,7 +118,7 @@ class Validation:
         relative = [float((side["rank"].mean() - 1) / n_others) for side in found]
         measured["valid_relative_rank"] = float(np.mean(relative))
         measured["valid_median_rank"] = float(found[0]["rank"].median())
-        if len(codes) <= MAX_PAIRS and getattr(objective, "reads", None) is None:
+        if "valid_objective" in self.measures(objective):
             measured["valid_objective"] = self._objective(
                 network, objective, phenotype, molecule[codes]
             )

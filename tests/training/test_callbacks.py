@@ -287,6 +287,31 @@ def test_progress_bar_ends_full_where_batches_were_joined(pairs, capsys):
     assert not any(isinstance(c, ProgressBar) for c in fitting._callbacks(plan(verbose=0), 10))
 
 
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_progress_bar_is_closed_where_it_stands_after_an_error(pairs, monkeypatch, error):
+    made = []
+    original = callbacks.tqdm
+
+    def opened(*arguments, **options):
+        made.append(original(*arguments, **options))
+        return made[-1]
+
+    monkeypatch.setattr(callbacks, "tqdm", opened)
+    n_calls = []
+
+    def failing(phenotype, molecule, inv_tau, **options):
+        n_calls.append(1)
+        if len(n_calls) == 3:
+            raise error
+        return infonce(phenotype, molecule, inv_tau, **options)
+
+    with pytest.raises(error):
+        train(pairs, objective=failing, verbose=1)
+    (bar,) = made
+    assert bar.disable  # what tqdm sets when it is closed
+    assert bar.n == 2
+
+
 # ---------------------------------------------------- how a search calls a fit
 
 

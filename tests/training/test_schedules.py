@@ -8,8 +8,18 @@ from functools import partial
 import pytest
 import torch
 from torch import nn
+from torch.optim.lr_scheduler import ConstantLR, OneCycleLR, ReduceLROnPlateau, StepLR
 
-from cloome_sk.training.schedules import SCHEDULES, constant, cosine, cosine_restarts, one_cycle
+from cloome_sk import CloomeEmbedder
+from cloome_sk.datasets import make_profiles
+from cloome_sk.training.schedules import (
+    SCHEDULES,
+    checked,
+    constant,
+    cosine,
+    cosine_restarts,
+    one_cycle,
+)
 
 
 def rates(schedule, n_steps, lr=0.4):
@@ -95,3 +105,44 @@ def test_short_fits(name, n_steps):
     found = rates(SCHEDULES[name], n_steps)
     assert all(0 <= rate <= 0.4 for rate in found)
     assert found[0] > 0
+
+
+def fit(schedule):
+    X = make_profiles(n_compounds=12, random_state=0)
+    return CloomeEmbedder(n_components=4, max_epochs=2, random_state=0, schedule=schedule).fit(X)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "error", "message"),
+    [
+        (ReduceLROnPlateau, ValueError, "schedule= takes no ReduceLROnPlateau"),
+        (partial(ReduceLROnPlateau, patience=3), ValueError, "needs a measure at each step"),
+        (lambda optimizer, n_steps: ReduceLROnPlateau(optimizer), ValueError, "early_stopping="),
+        (lambda optimizer: None, TypeError, r"cannot be called as schedule\(optimizer, n_steps\)"),
+        (lambda optimizer, n_steps: None, TypeError, "returned NoneType"),
+        (lambda optimizer, n_steps: optimizer, TypeError, "returned AdamW"),
+        (lambda optimizer, n_steps: 0.1, TypeError, "returned float"),
+        (
+            lambda optimizer, n_steps: OneCycleLR(optimizer, 0.1, total_steps=1),
+            ValueError,
+            r"OneCycleLR that ends after 1 updates, and this fit makes up to \d",
+        ),
+    ],
+)
+def test_what_cannot_be_a_schedule(schedule, error, message):
+    with pytest.raises(error, match=message):
+        fit(schedule)
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        StepLR,
+        lambda optimizer, n_steps: ConstantLR(optimizer, 0.5, n_steps),
+        lambda optimizer, n_steps: OneCycleLR(optimizer, 0.1, total_steps=n_steps),
+    ],
+)
+def test_schedulers_of_torch_are_taken_as_they_are(schedule):
+    assert len(fit(schedule).history_) == 2
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.4)
+    assert type(checked(schedule, optimizer, 8)).__module__ == "torch.optim.lr_scheduler"
