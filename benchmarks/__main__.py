@@ -28,6 +28,7 @@ SUBJECTS = {
     "gradient_cache": "memory and time of a large batch embedded in parts, beside all at once",
     "samplers": "the batches of an epoch, beside plain shuffling",
     "metrics": "retrieval ranks and mean average precision",
+    "activity": "linear probes of many assays, beside LogisticRegressionCV in a loop",
     "butina": "neighbours and clusters of molecules, beside RDKit (with --full, or by name)",
 }
 

@@ -13,6 +13,7 @@ import pandas as pd
 from cloome_sk.datasets import load_bbbc021_crops
 from cloome_sk.evaluation.ablation import N_UPDATES, study_ablation
 from cloome_sk.evaluation.ablation_report import draw, report
+from cloome_sk.evaluation.activity_data import activity_of_assays
 from cloome_sk.evaluation.controls import study_controls
 from cloome_sk.evaluation.crops import FOLDS, study_crops
 from cloome_sk.evaluation.plate_batches import batch_tables, study_plate_batches
@@ -27,11 +28,19 @@ STUDIES = {
         "new molecules, scaffolds, plates",
     ),
     "bioisosteres": ("bioisosteres", "bioisosteres_of_screen", "what the nearest structures share"),
-    "activity": ("activity", "activity_of_screen", "linear probes of bioassays or of classes"),
+    "activity": (
+        "activity_data",
+        "activity_of_screen",
+        "linear probes of assays and of classes",
+    ),
     "zero-shot": ("zero_shot", "zero_shot_of_screen", "names from a few references"),
     "confidence": ("confidence", "confidence_of_screen", "calibration, candidate sets, novelty"),
 }
 """Of each study of a screen its module, its function, and what it is about."""
+OPTIONS = ("task", "reference", "candidates")
+"""What some of the studies can be told beside the screen."""
+TABLES = ("hti", "broad6k", "chembl2k")
+"""Tables of assay labels without phenotypes, which the structures alone are probed for."""
 TITLES = {
     "unseen_molecules": "Molecules not seen in training (candidates: those of the fold)",
     "unseen_plates": "Seen molecules on plates not seen in training",
@@ -116,13 +125,18 @@ def run_study(options: argparse.Namespace) -> None:
     """
     start = time.perf_counter()
     module, function, _ = STUDIES[options.study]
+    given = {"folds": options.folds, "random_state": options.seed, "n_jobs": options.jobs}
+    given |= {name: vars(options)[name] for name in OPTIONS if name in options}
+    if options.data in TABLES:
+        found = activity_of_assays(options.data, data_home=options.data_home, verbose=1, **given)
+        _conclude(found, options.output, start)
+        return
+    if options.study == "activity":
+        given["data_home"] = options.data_home
     study = getattr(import_module(f"cloome_sk.evaluation.{module}"), function)
     drawn = options.output / f"{options.data}_screen"
     screen = load_screen(options.data, options.data_home, options.seed, drawn, options.jobs)
-    found = study(
-        screen, folds=options.folds, random_state=options.seed, n_jobs=options.jobs, verbose=1
-    )
-    _conclude(found, options.output, start)
+    _conclude(study(screen, verbose=1, **given), options.output, start)
 
 
 def run_traps(options: argparse.Namespace) -> None:
@@ -241,8 +255,20 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     controls.add_argument("--seed", type=int, default=0)
     controls.add_argument("--jobs", type=int, default=None, help="fits at a time")
     controls.set_defaults(run=run_controls)
-    for name, (_, _, about) in STUDIES.items():
-        _add_study(studies, name, about)
+    added = {name: _add_study(studies, name, about) for name, (*_, about) in STUDIES.items()}
+    added["zero-shot"].add_argument("--task", choices=("moa", "molecule"), default="moa")
+    added["zero-shot"].add_argument(
+        "--reference",
+        choices=("phenotype", "molecule"),
+        default="phenotype",
+        help="whether references are wells or structures",
+    )
+    added["bioisosteres"].add_argument(
+        "--candidates",
+        choices=("held-out", "all"),
+        default="held-out",
+        help="whether molecules that were trained on can be hits",
+    )
     traps = studies.add_parser("traps", help="what careless evaluations make of simulated screens")
     traps.add_argument("--output", type=Path, default=Path("evaluation_output"))
     traps.add_argument("--seed", type=int, default=0)
@@ -267,10 +293,13 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def _add_study(
     studies: argparse._SubParsersAction[argparse.ArgumentParser], name: str, about: str
-) -> None:
+) -> argparse.ArgumentParser:
     study = studies.add_parser(name, help=about)
     study.add_argument(
-        "--data", choices=DATA, default=DATA[0], help="a screen; the first is one of images"
+        "--data",
+        choices=DATA + (TABLES if name == "activity" else ()),
+        default=DATA[0],
+        help="a screen; the first is one of images",
     )
     study.add_argument("--data-home", help="data folder; by default that of CLOOME_SK_DATA")
     study.add_argument("--output", type=Path, default=Path("evaluation_output"))
@@ -278,6 +307,7 @@ def _add_study(
     study.add_argument("--seed", type=int, default=0)
     study.add_argument("--jobs", type=int, default=None, help="fits at a time")
     study.set_defaults(run=run_study, study=name)
+    return study
 
 
 def _add_training(studies: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

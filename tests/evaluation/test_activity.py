@@ -1,0 +1,254 @@
+"""The activity study: molecules, folds, AUROC and AUPRC beside scikit-learn, what is left out."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.sparse import csr_matrix
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from cloome_sk.baselines.assay_probe import AssayProbe
+from cloome_sk.evaluation._activity_scores import (
+    FoldScores,
+    assay_scores,
+    average_precision,
+    random_average_precision,
+    share_above,
+)
+from cloome_sk.evaluation.activity import study_activity
+from cloome_sk.evaluation.activity_data import _one_against_rest, activity_of_assays
+from cloome_sk.model_selection import scaffold_groups
+
+FAST = {"n_bootstrap": 50, "n_permutations": 99}
+PROBE = AssayProbe(Cs=(0.01, 0.1, 1.0), inner_folds=3)
+
+
+@pytest.fixture
+def made_up():
+    """Sixty molecules in ninety rows, and four assays, of which one has six labels."""
+    generator = np.random.default_rng(0)
+    chains = ["C" * length for length in range(1, 6)]
+    smiles = [f"{a}c1ccc({chain}{b})cc1" for a in ("C", "O") for chain in chains for b in RINGS]
+    rows = np.concatenate([np.arange(60), np.arange(30)])
+    Z = generator.normal(size=(60, 6))
+    Y = (Z[:, :4] + generator.normal(size=(60, 4)) > 0).astype(float)
+    Y[generator.random(Y.shape) < 0.2] = np.nan
+    Y[:, 3] = np.nan
+    Y[:6, 3] = [0, 1, 0, 1, 0, 1]
+    names = ["first", "second", "third", "few"]
+    return Z[rows], pd.DataFrame(Y[rows], columns=names), [smiles[row] for row in rows]
+
+
+RINGS = ("c2ccccc2", "c2ccncc2", "C2CCCC2", "C2CCCCC2", "c2ccco2", "c2cccs2")
+
+
+def test_scores_of_folds_are_those_of_scikit_learn():
+    generator = np.random.default_rng(0)
+    folds = []
+    for n in (12, 30, 7):
+        active = np.arange(n) < n // 3
+        scores = np.round(generator.normal(size=n) + 0.5 * active, 1)
+        folds.append(FoldScores(active, scores))
+    found = assay_scores(folds)
+    pairs = np.array([f.active.sum() * (~f.active).sum() for f in folds])
+    actives = np.array([f.active.sum() for f in folds])
+    auroc = [roc_auc_score(f.active, f.scores) for f in folds]
+    precision = [average_precision_score(f.active, f.scores) for f in folds]
+    assert found["auroc"] == pytest.approx(np.average(auroc, weights=pairs))
+    assert found["auprc"] == pytest.approx(np.average(precision, weights=actives))
+    prevalence = [f.active.mean() for f in folds]
+    assert found["prevalence"] == pytest.approx(np.average(prevalence, weights=actives))
+    assert (found["n_active"], found["n_inactive"]) == (actives.sum(), 49 - actives.sum())
+
+
+def test_scores_of_two_folds_never_meet():
+    """Ranks are perfect within each fold, and would be poor if the scores were pooled."""
+    active = np.array([True, False])
+    folds = [FoldScores(active, np.array([1.0, 0.0])), FoldScores(active, np.array([9.0, 8.0]))]
+    assert assay_scores(folds)["auroc"] == 1.0
+
+
+def test_chance_is_that_of_all_orders():
+    for n_active, n in ((1, 4), (2, 5), (3, 6)):
+        every, aurocs = [], []
+        for places in itertools.combinations(range(n), n_active):
+            active = np.isin(np.arange(n), places)
+            every.append(average_precision(active, -np.arange(n, dtype=float)))
+            aurocs.append(roc_auc_score(active, -np.arange(n)))
+        assert random_average_precision(n_active, n) == pytest.approx(np.mean(every))
+        fold = FoldScores(np.arange(n) < n_active, np.arange(n, dtype=float))
+        assert assay_scores([fold])["auroc_sd"] == pytest.approx(np.std(aurocs))
+    drawn = np.random.default_rng(0).normal(0.5, 0.1, size=100_000) > 0.7
+    assert share_above(0.7, np.array([0.1]))[0] == pytest.approx(drawn.mean(), abs=0.003)
+
+
+def test_figures_are_those_of_every_assay_by_itself(made_up):
+    Z, Y, smiles = made_up
+    models = {"features": Z, "noise": np.random.default_rng(1).normal(size=Z.shape)}
+    found = study_activity(models, Y, smiles, probe=PROBE, **FAST)
+    assert set(found.assays["part"]) == {"unseen molecules", "unseen scaffolds"}
+    assert set(found.assays["assay"]) == {"first", "second", "third"}
+    assert found.excluded["assay"].tolist() == ["few", "few"]
+    assert found.excluded["n_active"].tolist() == [3, 3]
+    for (part, model), own in found.assays.groupby(["part", "model"]):
+        rows = found.scores[(found.scores["part"] == part) & (found.scores["model"] == model)]
+        value = rows.set_index("metric")["value"]
+        assert value["AUROC"] == pytest.approx(own["auroc"].mean())
+        assert value["median AUROC"] == pytest.approx(own["auroc"].median())
+        assert value["AUROC > 0.7"] == pytest.approx((own["auroc"] > 0.7).mean())
+        gain = (own["auprc"] - own["prevalence"]).mean()
+        assert value["AUPRC - prevalence"] == pytest.approx(gain)
+        assert (rows["n"] == 3).all()
+    assert found.leakage["ok"].all()
+    assert len(found.leakage) == 10
+    means = found.assays.groupby("model")["auroc"].mean()
+    assert means["features"] > 0.65 > means["noise"]
+    apart = found.differences[found.differences["metric"] == "AUROC"]
+    assert (apart["difference"] > 0).all()
+    assert "optimistic" in found.report()
+
+
+def test_one_fold_by_hand(made_up):
+    """The same folds, probe and means of rows, with scikit-learn's figures."""
+    Z, Y, smiles = made_up
+    found = study_activity({"Z": Z}, Y, smiles, probe=PROBE, splits=["scaffold"], **FAST)
+    from sklearn.model_selection import GroupKFold
+
+    groups = np.asarray(scaffold_groups(smiles[:60])).astype(str)
+    molecules = Y.iloc[:60]["first"].to_numpy()
+    features = (Z[:60]).copy()
+    wins = pairs = 0.0
+    for train, test in GroupKFold(5, shuffle=True, random_state=0).split(features, groups=groups):
+        known = test[~np.isnan(molecules[test])]
+        if len(set(molecules[known])) < 2:
+            continue
+        probe = PROBE.fit(features[train], Y.iloc[train].to_numpy(), groups=groups[train])
+        score = probe.decision_function(features[known])[:, 0]
+        weight = (molecules[known] == 1).sum() * (molecules[known] == 0).sum()
+        wins += weight * roc_auc_score(molecules[known], score)
+        pairs += weight
+    own = found.assays.set_index("assay")["auroc"]
+    assert own["first"] == pytest.approx(wins / pairs)
+
+
+def test_contradicting_rows_are_left_out_and_agreeing_ones_count_once(made_up):
+    Z, Y, smiles = made_up
+    twice = study_activity({"Z": Z}, Y, smiles, probe=PROBE, splits=["molecule"], **FAST)
+    changed = Y.copy()
+    measured = int(np.flatnonzero(Y["first"].iloc[60:].notna())[0]) + 60
+    changed.iloc[measured, 0] = 1 - changed.iloc[measured, 0]
+    less = study_activity({"Z": Z}, changed, smiles, probe=PROBE, splits=["molecule"], **FAST)
+    n = [
+        study.assays.set_index("assay").loc["first", ["n_active", "n_inactive"]].sum()
+        for study in (twice, less)
+    ]
+    assert n == [Y["first"].iloc[:60].notna().sum(), Y["first"].iloc[:60].notna().sum() - 1]
+    assert any("1 labels that rows of one molecule contradict" in note for note in less.notes)
+
+
+def test_sparse_labels_are_the_same_study(made_up):
+    Z, Y, smiles = made_up
+    signs = csr_matrix(np.where(Y.isna(), 0, 2 * Y.to_numpy() - 1))
+    options = {"probe": PROBE, "splits": ["molecule"], **FAST}
+    dense = study_activity({"Z": Z}, Y, smiles, **options)
+    sparse = study_activity({"Z": Z}, signs, smiles, **options)
+    np.testing.assert_array_equal(dense.assays["auroc"], sparse.assays["auroc"])
+
+
+class Recorder(TransformerMixin, BaseEstimator):
+    """Remembers which rows it was trained on, by a file of its own for each fit."""
+
+    seen: list[set[str]] = []  # noqa: RUF012  # shared by clones on purpose
+
+    def fit(self, X, y=None):
+        """Note the structures."""
+        Recorder.seen.append(set(X["smiles"]))
+        self.n_ = len(X)
+        return self
+
+    def transform(self, X):
+        """Lengths of the structures."""
+        return X["smiles"].str.len().to_numpy(float)[:, None]
+
+
+def test_models_are_trained_on_training_molecules_only(made_up):
+    Z, Y, smiles = made_up
+    Recorder.seen.clear()
+    X = pd.DataFrame({"smiles": smiles})
+    options = {"probe": PROBE, "splits": ["molecule"], "folds": 4, **FAST}
+    study_activity({"trained": Recorder(), "Z": Z}, Y, smiles, X=X, **options)
+    assert len(Recorder.seen) == 4
+    left_out = [set(smiles) - seen for seen in Recorder.seen]
+    assert sum(map(len, left_out)) == len(set().union(*left_out)) == len(set(smiles))
+
+
+def test_kinds_are_parts_of_their_own(made_up):
+    Z, Y, smiles = made_up
+    kinds = ["assay", "class", "class", "class"]
+    options = {"probe": PROBE, "splits": ["molecule"], **FAST}
+    found = study_activity({"Z": Z}, Y, smiles, kinds=kinds, **options)
+    assert found.scores.groupby("part")["n"].max().to_dict() == {
+        "assay, unseen molecules": 1,
+        "class, unseen molecules": 2,
+    }
+
+
+def test_bad_input_is_named(made_up):
+    Z, Y, smiles = made_up
+    with pytest.raises(ValueError, match="Y has 90 rows for 89 structures"):
+        study_activity({"Z": Z}, Y, smiles[:-1])
+    with pytest.raises(ValueError, match=r"model 'Z' have shape \(89, 6\)"):
+        study_activity({"Z": Z[:-1]}, Y, smiles)
+    with pytest.raises(ValueError, match="no model 'other'"):
+        study_activity({"Z": Z}, Y, smiles, model="other")
+    with pytest.raises(ValueError, match="none of the 4 assay"):
+        study_activity({"Z": Z}, Y, smiles, min_per_class=1000)
+    with pytest.raises(ValueError, match="is trained on X, which is None"):
+        study_activity({"Z": Recorder()}, Y, smiles)
+    with pytest.raises(ValueError, match="splits must be"):
+        study_activity({"Z": Z}, Y, smiles, splits=["plate"])
+    holed = Z.copy()
+    holed[7, 0] = np.nan
+    with pytest.raises(ValueError, match="first row 7"):
+        study_activity({"Z": holed}, Y, smiles)
+
+
+def test_files_and_figures(made_up, tmp_path):
+    pytest.importorskip("matplotlib")
+    Z, Y, smiles = made_up
+    found = study_activity({"Z": Z}, Y, smiles, probe=PROBE, data="toy", **FAST)
+    names = {path.name for path in found.write(tmp_path)}
+    stem = "activity_toy"
+    endings = ("_assays.csv", "_excluded.csv", "_distribution.png", ".csv", ".png")
+    assert {f"{stem}{ending}" for ending in endings} <= names
+    assert all((tmp_path / name).stat().st_size for name in names)
+
+
+def test_classes_are_one_against_the_rest():
+    class Screen:
+        classes = np.array(["a", None, "b", "a"], dtype=object)
+        class_name = "MoA"
+
+    table = _one_against_rest(Screen)
+    assert table.columns.tolist() == ["MoA: a", "MoA: b"]
+    expected = [[1, 0], [np.nan, np.nan], [0, 1], [1, 0]]
+    np.testing.assert_array_equal(table.to_numpy(), expected)
+
+
+def test_real_assays(data_home):
+    found = activity_of_assays("chembl2k", ("morgan", "random codes"), data_home=data_home, folds=2)
+    means = found.assays.groupby("model")["auroc"].mean()
+    assert means["Morgan fingerprint"] > 0.7
+    assert abs(means["random code a molecule"] - 0.5) < 0.08
+    assert found.assays["assay"].nunique() <= 41
+
+
+def test_unknown_tables_and_features_are_named():
+    with pytest.raises(ValueError, match="'hti'"):
+        activity_of_assays("other")
+    with pytest.raises(ValueError, match="'morgan'"):
+        activity_of_assays("hti", ("other",))
