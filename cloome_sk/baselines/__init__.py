@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cloome_sk.baselines.assay_probe import AssayProbe
 from cloome_sk.baselines.classifiers import (
     cell_count_classifier,
     chance_classifier,
@@ -33,6 +34,7 @@ from cloome_sk.baselines.untrained import UntrainedEmbedder
 from cloome_sk.baselines.well_features import CellCount, PlatePosition
 
 __all__ = [
+    "AssayProbe",
     "CCAEmbedder",
     "CellCount",
     "CompoundLDAEmbedder",

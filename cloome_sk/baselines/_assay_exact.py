@@ -63,7 +63,9 @@ def fit_exactly(Z: np.ndarray, y: np.ndarray, C: float) -> tuple[np.ndarray, flo
         for _ in range(MOST_HALVINGS):
             new, new_scores = position + size * step, scores + size * step_scores
             length = new @ new_scores if dual else new @ new
-            new_loss, new_p = _loss(new_scores, shift + size * step_shift, y, used, length / C)
+            new_loss, new_p = _loss(
+                new_scores, shift + size * step_shift, y, used, float(length) / C
+            )
             if new_loss <= loss * (1 + 1e-12):
                 break
             size /= 2

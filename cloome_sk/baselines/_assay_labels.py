@@ -71,7 +71,8 @@ def read_labels(Y: Any, purpose: str) -> AssayLabels:
         columns.sum_duplicates()
         columns.sort_indices()
         parts = np.split(np.arange(columns.nnz), columns.indptr[1:-1])
-        rows, y = [], []
+        rows: list[np.ndarray] = []
+        y: list[np.ndarray] = []
         for part in parts:
             signs = np.asarray(columns.data[part])
             at = columns.indices[part].astype(np.intp)

@@ -175,30 +175,33 @@ def _truncated_step(
     size = _dot(residual, image)
     direction, direction_image = residual, image
     gains = np.zeros_like(size)
+    stopped = np.zeros(len(live), dtype=bool)
     for number in range(1, MOST_GRADIENTS + 1):
         moved = weight * direction_image
         moved -= weight * (moved.sum(axis=1) / total_weight)[:, None]
         moved += ridge[:, None] * direction
         curvature = _dot(direction_image, moved)
         length = np.divide(size, curvature, out=np.zeros_like(size), where=curvature > 0)
+        # Whether a problem has stopped must not depend on those it is solved with.
+        length[stopped] = 0
         column = length[:, None]
         x += column * direction
         kx += column * direction_image
         gain = length * size
         gains += gain
-        stop = number * gain <= accuracy * gains
-        if number == MOST_GRADIENTS or stop.all():
+        stopped |= number * gain <= accuracy * gains
+        if number == MOST_GRADIENTS or stopped.all():
             break
         residual = residual - column * moved
-        if stop.mean() > 0.2:
+        if stopped.mean() > 0.2:
             step[going], products[going] = x, kx
-            keep = ~stop
+            keep = ~stopped
             going = going[keep]
             x, kx, residual, weight, direction, direction_image = (
                 part[keep] for part in (x, kx, residual, weight, direction, direction_image)
             )
             assay, ridge, total_weight = assay[keep], ridge[keep], total_weight[keep]
-            size, gains = size[keep], gains[keep]
+            size, gains, stopped = size[keep], gains[keep], stopped[keep]
         image = problems.times(residual, assay)
         new_size = _dot(residual, image)
         grown = np.divide(new_size, size, out=np.zeros_like(size), where=size > 0)[:, None]

@@ -33,7 +33,7 @@ class AssayProbe(MultiOutputMixin, BaseEstimator):
 
     Parameters
     ----------
-    Cs : sequence of float, default=(1e-4, 1e-3, ..., 1e4)
+    Cs : sequence of float, default=(1e-4, 1e-3, ..., 10)
         Inverses of the L2 penalty to choose from. The intercept is not penalised.
     inner_folds : int, default=5
         Most folds of an assay's training rows to choose by: fewer where there are fewer groups with
@@ -77,6 +77,10 @@ class AssayProbe(MultiOutputMixin, BaseEstimator):
     until a step gains 0.1 % of what was gained, as ranking asks for no more. The final fit of an
     assay is solved in float64, to nine digits of its loss.
 
+    *Weak penalties*: few labels in many dimensions can be told apart without an error, and then
+    `LogisticRegressionCV` stops at its default tolerance long before the minimum, which acts as a
+    stronger penalty; this class goes to the minimum. The default penalties end where they differ.
+
     *Scale*: features are taken as they are; put a `StandardScaler` before, where that is wanted.
 
     References
@@ -106,7 +110,7 @@ class AssayProbe(MultiOutputMixin, BaseEstimator):
 
     def __init__(
         self,
-        Cs: Sequence[float] = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 1e1, 1e2, 1e3, 1e4),
+        Cs: Sequence[float] = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 1e1),
         inner_folds: int = 5,
     ) -> None:
         self.Cs = Cs

@@ -56,7 +56,7 @@ def selective_q(p: ArrayLike, best: ArrayLike) -> np.ndarray:
     Parameters
     ----------
     p : array-like of float, shape (n_hits,)
-        p-values of hits, each corrected already for the candidates of its query.
+        P-values of hits, each corrected already for the candidates of its query.
     best : array-like of float, shape (n_queries,)
         The smallest p of each query; 1 where it has no hit.
 

@@ -6,21 +6,49 @@
 from __future__ import annotations
 
 from cloome_sk.evaluation.ablation import AblationStudy, study_ablation
+from cloome_sk.evaluation.activity import ActivityStudy, study_activity
+from cloome_sk.evaluation.activity_data import activity_of_assays, activity_of_screen
+from cloome_sk.evaluation.bioisostere_result import BioisostereStudy
+from cloome_sk.evaluation.bioisosteres import bioisosteres_of_screen, study_bioisosteres
+from cloome_sk.evaluation.confidence import ConfidenceStudy, confidence_of_screen, study_confidence
 from cloome_sk.evaluation.controls import ControlStudy, study_controls
 from cloome_sk.evaluation.crops import CropStudy, make_crop_embedder, study_crops
 from cloome_sk.evaluation.plate_batches import study_plate_batches
+from cloome_sk.evaluation.ranked_structures import rank_structures
+from cloome_sk.evaluation.result import StudyResult
+from cloome_sk.evaluation.retrieval import retrieval_of_screen, study_retrieval
 from cloome_sk.evaluation.screens import Screen, load_screen, make_embedder
+from cloome_sk.evaluation.traps import TrapStudy, study_traps
+from cloome_sk.evaluation.zero_shot import study_zero_shot, zero_shot_of_screen
 
 __all__ = [
     "AblationStudy",
+    "ActivityStudy",
+    "BioisostereStudy",
+    "ConfidenceStudy",
     "ControlStudy",
     "CropStudy",
     "Screen",
+    "StudyResult",
+    "TrapStudy",
+    "activity_of_assays",
+    "activity_of_screen",
+    "bioisosteres_of_screen",
+    "confidence_of_screen",
     "load_screen",
     "make_crop_embedder",
     "make_embedder",
+    "rank_structures",
+    "retrieval_of_screen",
     "study_ablation",
+    "study_activity",
+    "study_bioisosteres",
+    "study_confidence",
     "study_controls",
     "study_crops",
     "study_plate_batches",
+    "study_retrieval",
+    "study_traps",
+    "study_zero_shot",
+    "zero_shot_of_screen",
 ]

@@ -58,7 +58,7 @@ class Molecules:
         _, first = np.unique(code, return_index=True)
         counts = np.zeros((2, len(keys), len(labels)), dtype=np.int32)
         for assay, (rows, y) in enumerate(zip(labels.rows, labels.y, strict=True)):
-            np.add.at(counts, (y.astype(np.intp), code[rows], assay), 1)
+            np.add.at(counts[:, :, assay], (y.astype(np.intp), code[rows]), 1)
         joined = np.full(counts.shape[1:], np.nan)
         joined[counts[0] > 0] = 0.0
         joined[counts[1] > 0] = 1.0

@@ -76,7 +76,12 @@ class ActivityStudy(StudyResult):
                 )
             axes.axvline(0.5, color="#666666", lw=1, ls=":")
             n = own["assay"].nunique()
-            axes.set(title=f"{part}\n{n} assays", xlabel="AUROC", xlim=(0, 1), ylim=(0, 1.02))
+            axes.set(
+                title=f"{part}\n{n} assay{'' if n == 1 else 's'}",
+                xlabel="AUROC",
+                xlim=(0, 1),
+                ylim=(0, 1.02),
+            )
         panels[0].set_ylabel("share of assays with at least this AUROC")
         lines, labels = panels[0].get_legend_handles_labels()
         figure.legend(lines, labels, loc="outside lower center", ncols=2)

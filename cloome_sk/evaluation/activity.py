@@ -371,9 +371,12 @@ def _notes(
     ]
     for part, own in assays.groupby("part", sort=False):
         n_scored = own["assay"].nunique()
+        plural = "" if n_scored == 1 else "s"
         lines.append(
-            f"{part}: {n_scored} assays scored (at least {min_per_class} actives and inactives)."
+            f"{part}: {n_scored} assay{plural} scored (at least {min_per_class} actives and "
+            "inactives)."
         )
-    for (part, reason), own in excluded.groupby(["part", "reason"], sort=False):
-        lines.append(f"{part}: {len(own)} assays not scored, {reason}.")
+    for (name, reason), own in excluded.groupby(["part", "reason"], sort=False):
+        plural = "" if len(own) == 1 else "s"
+        lines.append(f"{name}: {len(own)} assay{plural} not scored, {reason}.")
     return lines

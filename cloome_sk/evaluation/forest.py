@@ -38,7 +38,7 @@ def draw_forest(
     model : str or collection of str
         The model under test, which is drawn in another colour and as a square.
     unit : str, default="molecule"
-        What ``n`` counts.
+        What ``n`` counts; "" for a figure without numbers.
     share : bool, default=True
         Whether all panels show all models; else each shows those that have a row in it.
 
@@ -102,9 +102,11 @@ def draw_forest(
         chance = own["chance"].dropna()
         if share and len(chance):
             panel.axvline(chance.iloc[0], color=CHANCE, lw=1, ls="--")
+        heading = fill(str(part), WRAP if share else 2 * WRAP)
         counts = own.loc[own["n"] > 0, "n"]
-        n = f"{int(counts.max()):,} {unit}s" if len(counts) else "no answer"
-        panel.set_title(f"{fill(str(part), WRAP if share else 2 * WRAP)}\n{n}", fontsize=9)
+        if unit:
+            heading += f"\n{int(counts.max()):,} {unit}s" if len(counts) else "\nno answer"
+        panel.set_title(heading, fontsize=9)
         panel.set_yticks(np.arange(len(names)), names)
         panel.set_ylim(len(names) - 0.5, -0.5)
         panel.tick_params(labelsize=8)

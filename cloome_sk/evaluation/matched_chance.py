@@ -101,8 +101,8 @@ def enrichment(
 
     Returns
     -------
-    value, low, high : float
-        NaN where a mean chance is 0: nothing can be divided by it.
+    tuple of float
+        Value, low and high; NaN where a mean chance is 0: nothing can be divided by it.
 
     Examples
     --------

@@ -263,8 +263,14 @@ def zero_shot_of_screen(
     ----------
     screen : Screen
         From `load_screen`.
-    task, reference, k, n_draws
-        As in `study_zero_shot`.
+    task : {"moa", "molecule"}, default="moa"
+        As in `study_zero_shot`, as are the next three.
+    reference : {"phenotype", "molecule"}, default="phenotype"
+        What references are.
+    k : int or sequence of int, optional
+        References of a class.
+    n_draws : int, default=20
+        Draws of references.
     folds : int, default=5
         Folds.
     random_state : int, default=0

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from cloome_sk.report.hits import plot_hits
+from cloome_sk.report.structures import plot_structures
 
-__all__ = ["plot_hits"]
+__all__ = ["plot_hits", "plot_structures"]
