@@ -17,6 +17,7 @@ from cloome_sk.datasets import load_assays
 from cloome_sk.evaluation._activity_result import ActivityStudy
 from cloome_sk.evaluation.activity import study_activity
 from cloome_sk.evaluation.screens import Screen
+from cloome_sk.evaluation.trained_on_labels import SUPERVISED, network_on_labels
 from cloome_sk.molecules import molecule_key
 
 ELSEWHERE = ("hti", "chembl2k", "broad6k")
@@ -178,8 +179,14 @@ def activity_of_screen(
     )
     smiles = wells["Metadata_smiles"]
     structures = pd.DataFrame({"smiles": smiles.to_numpy(dtype=object)})
+    embedder = screen.make_embedder(round(len(wells) * (1 - 1 / folds)), random_state)
+    notes.append(
+        f"{SUPERVISED}: the phenotype network of CLOOME, trained as long on all labels of the "
+        "training molecules at once; then probed as the others are."
+    )
     models: Mapping[str, Any] = {
-        "CLOOME": screen.make_embedder(round(len(wells) * (1 - 1 / folds)), random_state),
+        "CLOOME": embedder,
+        SUPERVISED: network_on_labels(embedder, list(labels.columns)),
         screen.feature_name: wells[screen.features].to_numpy(dtype=np.float64),
         NAMES["morgan"]: MorganFeatures().fit_transform(structures),
         NAMES["physchem"]: PhyschemDescriptors().fit_transform(structures),
@@ -191,7 +198,7 @@ def activity_of_screen(
         models,
         labels,
         smiles,
-        X=wells,
+        X=pd.concat([wells, labels], axis=1),
         kinds=kinds,
         standardize=[screen.feature_name, NAMES["physchem"]],
         folds=folds,

@@ -23,11 +23,14 @@ from cloome_sk.evaluation._zero_shot_table import ZeroShotTable, read_table
 from cloome_sk.evaluation.controls import MODEL, NORMALISED, RAW, SPHERED
 from cloome_sk.evaluation.result import StudyResult
 from cloome_sk.evaluation.screens import UNINFORMATIVE, Screen
+from cloome_sk.evaluation.trained_on_labels import SUPERVISED, network_on_labels
 from cloome_sk.evaluation.units import LEAKAGE, differences_of, scores_of
 from cloome_sk.metrics._checks import check_count, check_fraction, check_ks
 from cloome_sk.preprocessing.controls import find_controls
 
 HEADLINE = "top-1"
+LABEL = "Metadata_label_of_study"
+"""The column that a network trained on labels takes them from."""
 
 
 def study_zero_shot(
@@ -303,8 +306,10 @@ def zero_shot_of_screen(
         label = np.full(len(screen.table), None, dtype=object)
         label[~find_controls(screen.raw).mask] = screen.classes
         label[np.isin(label.astype(str), UNINFORMATIVE.get(screen.name, ()))] = None
+        if reference == "phenotype":
+            models[SUPERVISED] = network_on_labels(embedder, LABEL)
     found = study_zero_shot(
-        screen.table,
+        screen.table if label is None else screen.table.assign(**{LABEL: label}),
         models,
         task=task,
         label=label,
