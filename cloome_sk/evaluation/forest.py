@@ -101,7 +101,8 @@ def draw_forest(
                 panel.plot(row["chance"], at, "|", color=CHANCE, ms=11, mew=1.5)
         chance = own["chance"].dropna()
         if share and len(chance):
-            panel.axvline(chance.iloc[0], color=CHANCE, lw=1, ls="--")
+            line = chance.reindex([*tested, *chance.index]).dropna()
+            panel.axvline(line.iloc[0], color=CHANCE, lw=1, ls="--")
         heading = fill(str(part), WRAP if share else 2 * WRAP)
         counts = own.loc[own["n"] > 0, "n"]
         if unit:

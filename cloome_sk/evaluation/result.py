@@ -11,6 +11,9 @@ import pandas as pd
 
 from cloome_sk.evaluation.forest import draw_forest
 
+ALPHA = 0.05
+"""Sentences tell a figure from chance, or from that of another model, below this p."""
+
 
 @dataclass(frozen=True)
 class StudyResult:
@@ -25,8 +28,8 @@ class StudyResult:
     model : str
         The model under test.
     scores : DataFrame, one row a part, model and metric
-        ``part``, ``model``, ``metric``, ``value``, its interval ``low`` to ``high``, ``chance`` and
-        ``n``; NaN with ``n`` 0 where a model has no answer.
+        ``part``, ``model``, ``metric``, ``value``, its interval ``low`` to ``high``, ``chance``,
+        ``n``, and a two-sided ``p_chance``; NaN with ``n`` 0 where a model has no answer.
     differences : DataFrame, one row a part, metric and other model
         ``difference`` of the model under test to the ``reference``, with interval, two-sided
         ``p`` and ``p_holm``, corrected for the number of references.
@@ -81,7 +84,7 @@ class StudyResult:
             counts = rows.loc[rows["n"] > 0, "n"]
             low, high = (int(counts.min()), int(counts.max())) if len(counts) else (0, 0)
             n = f"{low:,}" if low == high else f"{low:,} to {high:,}"
-            out[f"{part}, {n} {self.unit}{'' if high == 1 else 's'}"] = _arranged(rows)
+            out[f"{part}, {n} {self.unit}{'' if high == 1 else 's'}"] = _arranged(rows, self.model)
         return out
 
     def sentences(self) -> list[str]:
@@ -111,9 +114,12 @@ class StudyResult:
         figure += f" [{row['low']:.3f}, {row['high']:.3f}]"
         if pd.isna(row["chance"]):
             return f"{figure}."
-        above, below = row["low"] > row["chance"], row["high"] < row["chance"]
-        better, worse = (above, below) if self.larger_is_better else (below, above)
-        verdict = "better than" if better else "worse than" if worse else "not told apart from"
+        if pd.isna(row["p_chance"]):
+            return f"{figure}; chance is {row['chance']:.3f}."
+        verdict = "not told apart from"
+        if row["p_chance"] < ALPHA:
+            better = (row["value"] > row["chance"]) == self.larger_is_better
+            verdict = "better than" if better else "worse than"
         return f"{figure}, {verdict} chance ({row['chance']:.3f})."
 
     def _about_others(self, part: str) -> str:
@@ -121,7 +127,7 @@ class StudyResult:
         rows = rows[(rows["part"] == part) & (rows["metric"] == self.headline) & (rows["n"] > 0)]
         if not len(rows):
             return ""
-        told = rows["p_holm"] < 0.05
+        told = rows["p_holm"] < ALPHA
         sign = 1 if self.larger_is_better else -1
         kinds = {
             "Better than": rows[told & (sign * rows["difference"] > 0)],
@@ -240,7 +246,7 @@ def _pairs(rows: pd.DataFrame) -> list[tuple[str, float]]:
     return list(zip(rows["reference"], rows["difference"], strict=True))
 
 
-def _arranged(rows: pd.DataFrame) -> pd.DataFrame:
+def _arranged(rows: pd.DataFrame, model: str) -> pd.DataFrame:
     texts = [
         "-" if not n else f"{value:.3f}" if pd.isna(low) else f"{value:.3f} [{low:.3f}, {high:.3f}]"
         for value, low, high, n in zip(
@@ -250,6 +256,9 @@ def _arranged(rows: pd.DataFrame) -> pd.DataFrame:
     models, metrics = (list(dict.fromkeys(rows[name])) for name in ("model", "metric"))
     shown = rows.assign(text=texts).pivot(index="model", columns="metric", values="text")
     shown = shown.reindex(index=models, columns=metrics).fillna("-")
+    # That of the model under test: chance is another where a model answers for other units.
+    tested = rows[rows["model"] == model].set_index("metric")["chance"]
     chance = rows.groupby("metric")["chance"].first().reindex(metrics)
+    chance = tested.reindex(metrics).fillna(chance)
     shown.loc["(chance)"] = ["-" if pd.isna(value) else f"{value:.3f}" for value in chance]
     return shown.rename_axis(index=None, columns=None)

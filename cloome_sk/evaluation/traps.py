@@ -21,6 +21,7 @@ from sklearn.model_selection import GroupKFold
 
 from cloome_sk.baselines import ProfileEmbedder, ProfileFeatures, compare, layout_test, linear_probe
 from cloome_sk.baselines._fitted import unwrapped
+from cloome_sk.baselines._folds import prepare, seeds
 from cloome_sk.baselines._scores import ranked
 from cloome_sk.baselines._structures import table_smiles
 from cloome_sk.baselines.well_features import PlatePosition
@@ -32,7 +33,7 @@ from cloome_sk.model_selection import leakage_report, molecule_groups
 from cloome_sk.preprocessing import ControlNormalizer, find_controls
 
 N_FOLDS = 3
-N_SCREENS = 5
+N_SCREENS = 20
 """Simulated screens of the first trap, where one tells little of what remains."""
 COLUMNS = ["trap", "evaluation", "metric", "value", "low", "high", "chance", "n", "ok", "sentences"]
 SALT = ".Cl"
@@ -189,7 +190,7 @@ def _sorted_library(seed: int) -> Iterator[pd.DataFrame]:
             "low": (values["mean"] - reach).to_numpy(),
             "high": (values["mean"] + reach).to_numpy(),
             "chance": 0.5,
-            "n": int(figures["n"].max()),
+            "n": N_SCREENS,
         }
     )
     yield _as_rows(SORTED, scores, screens[0][1])
@@ -209,7 +210,7 @@ def _one_sorted_library(seed: int) -> tuple[pd.DataFrame, dict[str, Any]]:
     profile = linear_probe(ProfileFeatures())
     plate = linear_probe(PlatePosition(parts=("plate",)))
     centred = ControlNormalizer(sphering=False).fit_transform(raw)
-    leak = _leak(raw, GroupKFold(N_FOLDS), molecule_groups(_treated(raw)), ("molecule", "plate"))
+    leak = _leak(raw, _first_fold(raw, cv=N_FOLDS, **options), ("molecule", "plate"))
     found = [
         compare(table, {name: model}, cv=cv, n_bootstrap=1, **options)
         for name, table, model, cv in (
@@ -242,9 +243,8 @@ class _WithinPlates:
 def _fixed_layout(seed: int) -> Iterator[pd.DataFrame]:
     raw = make_profiles(layout="fixed", signal=0.0, position_effect=1.0, random_state=seed)
     table = ControlNormalizer(sphering=False).fit_transform(raw)
-    treated = _treated(raw)
-    leak = _leak(raw, GroupKFold(2), treated["Metadata_Plate"], ("plate", "position"))
     options: dict[str, Any] = {"task": "unseen_plates", "cv": 2, "random_state": seed}
+    leak = _leak(raw, _first_fold(raw, **options), ("plate", "position"))
     scores = compare(table, {"profile": ProfileEmbedder()}, **options).set_index("metric")
     for name, metric in (
         ("naive: replicate on an unseen plate", "R@1 phenotype to replicate"),
@@ -321,15 +321,35 @@ def _retrieval(
     found = pd.concat(units, ignore_index=True)
     found = found[found["metric"].str.startswith("R@1")]
     scores = scores_of(found.assign(part=trap, model=name, metric="R@1"), random_state=seed)
-    return _as_rows(trap, scores, _leak(table, splitter, groups, "molecule"))
+    fold = next(iter(splitter.split(treated, groups=groups)))
+    return _as_rows(trap, scores, _leak(table, fold, "molecule"))
+
+
+def _first_fold(
+    table: pd.DataFrame, *, task: str, cv: int, random_state: int, y: str | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Treated rows of training and test in the first fold that `compare` makes of these options."""
+    bench = prepare(
+        table,
+        task=task,
+        y=y,
+        groups=None,
+        cv=cv,
+        plate="plate",
+        well="well",
+        controls="auto",
+        random_state=seeds(random_state)[0],
+        purpose="study_traps",
+    )
+    return bench.folds[0]
 
 
 def _leak(
-    table: pd.DataFrame, splitter: Any, groups: Any, claim: str | tuple[str, ...]
+    table: pd.DataFrame, fold: tuple[np.ndarray, np.ndarray], claim: str | tuple[str, ...]
 ) -> dict[str, Any]:
-    """Ask for the leakage report of the first fold: what it says of the claim."""
+    """Ask for the leakage report of a fold: what it says of the claim."""
     treated = _treated(table)
-    train, test = next(iter(splitter.split(treated, groups=groups)))
+    train, test = fold
     report = leakage_report(treated.iloc[train], treated.iloc[test], claim, controls=None)
     broken = (report.table["claimed"] & (report.table["n_shared"].fillna(0) > 0)).to_numpy()
     said = [report.sentences[at] for at in np.flatnonzero(broken)]

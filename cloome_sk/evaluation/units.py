@@ -12,16 +12,20 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import binom, ttest_1samp
 from sklearn.utils import check_random_state
 
+from cloome_sk.metrics import clopper_pearson
 from cloome_sk.model_selection import leakage_report
 
 UNITS = ["part", "model", "metric", "unit", "value", "chance"]
-SCORES = ["part", "model", "metric", "value", "low", "high", "chance", "n"]
+SCORES = ["part", "model", "metric", "value", "low", "high", "chance", "n", "p_chance"]
 DIFFERENCES = [
     *("part", "metric", "model", "reference"),
     *("difference", "low", "high", "p", "p_holm", "n"),
 ]
+RARE = 0.25
+"""Up to this chance, and from 1 minus this on, a rate is compared with it as a count."""
 LEAKAGE = ["part", "fold", "claim", "ok", "sentences"]
 
 
@@ -51,7 +55,9 @@ def scores_of(
     -------
     DataFrame, one row a part, model and metric
         Columns `SCORES`, in the order of first appearance. ``n`` counts units; 0, and NaN
-        otherwise, where a model has no answer.
+        otherwise, where a model has no answer. ``p_chance`` is two-sided, of `chance_p`. Where all
+        units have one value, which no resample changes, the interval is that of a binomial
+        proportion, and missing for what is no proportion.
 
     Raises
     ------
@@ -75,11 +81,16 @@ def scores_of(
         for model, answers in own.groupby("model", sort=False):
             means = _unit_means(answers)
             row = {"part": part, "model": model, "metric": metric, "n": len(means)}
-            row |= dict.fromkeys(("value", "low", "high", "chance"), np.nan)
+            row |= dict.fromkeys(("value", "low", "high", "chance", "p_chance"), np.nan)
             if len(means):
-                values = means["value"].to_numpy()
-                row["value"], row["chance"] = values.mean(), means["chance"].mean()
-                if len(values) > 1:
+                values, chances = means["value"].to_numpy(), means["chance"].to_numpy()
+                row["value"], row["chance"] = values.mean(), chances.mean()
+                row["p_chance"] = chance_p(values, chances)
+                if len(values) > 1 and np.ptp(values) == 0:
+                    if _are_proportions(values):
+                        bounds = clopper_pearson(values.sum(), len(values), confidence=confidence)
+                        row["low"], row["high"] = map(float, bounds)
+                elif len(values) > 1:
                     draws = _resampled_means(values, n_bootstrap, seed)
                     row["low"], row["high"] = np.quantile(draws, [tail, 1.0 - tail])
             rows.append(row)
@@ -180,6 +191,49 @@ def differences_of(
         corrected = holm([row.get("p", np.nan) for row in family])
         rows += [{**row, "p_holm": p} for row, p in zip(family, corrected, strict=True)]
     return pd.DataFrame(rows).reindex(columns=DIFFERENCES)
+
+
+def chance_p(values: np.ndarray, chances: np.ndarray) -> float:
+    """Test whether units do as chance does.
+
+    Parameters
+    ----------
+    values, chances : ndarray of float, shape (n_units,)
+        What each unit has, and what chance gives it.
+
+    Returns
+    -------
+    float
+        Two-sided p; NaN for fewer than two units, without a chance, or where differences do not
+        vary although there are some.
+
+    Notes
+    -----
+    Rates of rare hits, or rare misses, are compared as counts, by a binomial test of the mean
+    chance: a resample of units none of which has a hit knows no hits, and would tell every small
+    screen from chance. It is conservative where values are averages over the wells of a unit, or
+    chances differ. All else is compared by a t-test of the differences.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cloome_sk.evaluation.units import chance_p
+    >>> bool(chance_p(np.zeros(38), np.full(38, 1 / 38)) > 0.7)
+    True
+    """
+    if len(values) < 2 or not np.isfinite(chances).all():
+        return np.nan
+    n, expected = len(values), float(chances.mean())
+    rare = min(expected, 1 - expected) <= RARE and 0 < expected < 1
+    if rare and _are_proportions(values):
+        hits, slack = float(values.sum()), 1e-9 * n
+        more = float(binom.sf(np.floor(hits + slack) - 1, n, expected))
+        fewer = float(binom.cdf(np.ceil(hits - slack), n, expected))
+        return min(1.0, 2 * min(more, fewer))
+    apart = values - chances
+    if np.ptp(apart) <= 1e-12:
+        return np.nan if abs(apart[0]) > 1e-12 else 1.0
+    return float(ttest_1samp(apart, 0.0).pvalue)
 
 
 def sign_flip_p(apart: np.ndarray, n_permutations: int, seed: int) -> float:
@@ -299,6 +353,10 @@ def _check(units: pd.DataFrame) -> None:
     lacking = [name for name in UNITS if name not in units.columns]
     if lacking:
         raise ValueError(f"The scores of queries lack the column(s) {', '.join(lacking)}.")
+
+
+def _are_proportions(values: np.ndarray) -> bool:
+    return bool(((values >= 0) & (values <= 1)).all())
 
 
 def _places(column: pd.Series) -> dict[Any, int]:

@@ -9,7 +9,14 @@ import pandas as pd
 import pytest
 from scipy.stats import permutation_test
 
-from cloome_sk.evaluation.units import differences_of, holm, leakage_row, scores_of, sign_flip_p
+from cloome_sk.evaluation.units import (
+    chance_p,
+    differences_of,
+    holm,
+    leakage_row,
+    scores_of,
+    sign_flip_p,
+)
 
 
 def made(values, model="A", part="all", metric="R@1", chance=0.1):
@@ -147,3 +154,31 @@ def test_a_leak_is_found():
     assert (row["part"], row["fold"], row["ok"]) == ("all", 3, False)
     row = leakage_row("all", 3, train, pd.DataFrame({"smiles": ["CCN"]}), "molecule", controls=None)
     assert row["ok"]
+
+
+@pytest.mark.parametrize(("n", "chance"), [(38, 1 / 12), (20, 1 / 20), (38, 1 / 38), (60, 0.45)])
+def test_chance_is_told_from_chance_as_rarely_as_it_says(n, chance):
+    generator = np.random.RandomState(3)
+    runs = generator.rand(1500, n) < chance
+    found = [scores_of(made(run.astype(float), chance=chance), n_bootstrap=2) for run in runs[:300]]
+    p = np.array([chance_p(run.astype(float), np.full(n, chance)) for run in runs])
+    assert p[:300].tolist() == pytest.approx([table.loc[0, "p_chance"] for table in found])
+    for side in (runs.mean(axis=1) < chance, runs.mean(axis=1) > chance):
+        assert np.mean((p < 0.05) & side) < 0.04
+
+
+def test_more_hits_than_chance_are_told():
+    generator = np.random.RandomState(4)
+    runs = generator.rand(200, 60) < 0.25
+    assert np.mean([chance_p(run.astype(float), np.full(60, 0.05)) < 0.05 for run in runs]) > 0.9
+    ranks = generator.beta(2, 4, size=(200, 60))
+    assert np.mean([chance_p(run, np.full(60, 0.5)) < 0.05 for run in ranks]) > 0.9
+
+
+def test_no_hit_has_an_interval_and_is_not_below_chance():
+    row = scores_of(made(np.zeros(38), chance=1 / 38)).iloc[0]
+    assert row["low"] == 0
+    assert row["high"] == pytest.approx(1 - 0.025 ** (1 / 38))
+    assert row["p_chance"] > 0.5
+    row = scores_of(made(np.full(9, 4.0), chance=3.0)).iloc[0]  # no proportion
+    assert np.isnan([row["low"], row["high"], row["p_chance"]]).all()
