@@ -106,7 +106,8 @@ def draw_forest(
         heading = fill(str(part), WRAP if share else 2 * WRAP)
         counts = own.loc[own["n"] > 0, "n"]
         if unit:
-            heading += f"\n{int(counts.max()):,} {unit}s" if len(counts) else "\nno answer"
+            most = int(counts.max()) if len(counts) else 0
+            heading += f"\n{most:,} {unit}{'' if most == 1 else 's'}" if most else "\nno answer"
         panel.set_title(heading, fontsize=9)
         panel.set_yticks(np.arange(len(names)), names)
         panel.set_ylim(len(names) - 0.5, -0.5)

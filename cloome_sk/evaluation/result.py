@@ -127,6 +127,10 @@ class StudyResult:
         rows = rows[(rows["part"] == part) & (rows["metric"] == self.headline) & (rows["n"] > 0)]
         if not len(rows):
             return ""
+        # All signs alike and all reversed are the two most extreme of 2^n assignments.
+        if 2.0 ** (1 - rows["n"].max()) * len(rows) >= ALPHA:
+            units = f"{rows['n'].max()} {self.unit}{'' if rows['n'].max() == 1 else 's'}"
+            return f"{units} are too few to tell it from any of {len(rows)} others by this test."
         told = rows["p_holm"] < ALPHA
         sign = 1 if self.larger_is_better else -1
         kinds = {

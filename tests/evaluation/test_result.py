@@ -104,3 +104,11 @@ def test_files_hold_the_figures(result, tmp_path):
     again = pd.read_csv(written[0])
     assert np.allclose(again["value"], result.scores["value"], equal_nan=True)
     assert written[3].read_bytes().startswith(b"\x89PNG")
+
+
+def test_too_few_units_for_any_difference_say_so(result):
+    table = queries()
+    few = table[table["unit"].isin([f"m{at}" for at in range(6)])]
+    small = dataclasses.replace(result, scores=scores_of(few), differences=differences_of(few, "A"))
+    assert "6 molecules are too few to tell it from any of 2 others" in small.sentences()[0]
+    assert small.differences["p_holm"].min() >= 0.05  # and so it is
