@@ -59,7 +59,8 @@ def read_targets(X: Any, y: Any, target: str) -> Targets:
     if y is None:
         raise ValueError(
             f"{WHO} requires y to be passed, but the target y is None: the labels that the network "
-            "is trained on."
+            "is trained on. A study of cloome_sk.evaluation gives none: there, wrap it in "
+            "cloome_sk.evaluation.TrainedOnLabels, which takes them from a column."
         )
     return _classes(X, y) if target == "classes" else _matrix(X, y, target)
 

@@ -18,6 +18,7 @@ from cloome_sk.evaluation.ranked_structures import rank_structures
 from cloome_sk.evaluation.result import StudyResult
 from cloome_sk.evaluation.retrieval import retrieval_of_screen, study_retrieval
 from cloome_sk.evaluation.screens import Screen, load_screen, make_embedder
+from cloome_sk.evaluation.trained_on_labels import TrainedOnLabels, network_on_labels
 from cloome_sk.evaluation.traps import TrapStudy, study_traps
 from cloome_sk.evaluation.zero_shot import study_zero_shot, zero_shot_of_screen
 
@@ -30,6 +31,7 @@ __all__ = [
     "CropStudy",
     "Screen",
     "StudyResult",
+    "TrainedOnLabels",
     "TrapStudy",
     "activity_of_assays",
     "activity_of_screen",
@@ -38,6 +40,7 @@ __all__ = [
     "load_screen",
     "make_crop_embedder",
     "make_embedder",
+    "network_on_labels",
     "rank_structures",
     "retrieval_of_screen",
     "study_ablation",

@@ -250,9 +250,14 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--data", choices=DATA, default=DATA[0], help="a screen; the first is one of images"
     )
     controls.add_argument("--data-home", help="data folder; by default that of CLOOME_SK_DATA")
-    controls.add_argument("--output", type=Path, default=Path("evaluation_output"))
-    controls.add_argument("--folds", type=int, default=5)
-    controls.add_argument("--seed", type=int, default=0)
+    controls.add_argument(
+        "--output",
+        type=Path,
+        default=Path("evaluation_output"),
+        help="folder for tables and figures (%(default)s)",
+    )
+    controls.add_argument("--folds", type=int, default=5, help="test parts (%(default)s)")
+    controls.add_argument("--seed", type=int, default=0, help="of everything (%(default)s)")
     controls.add_argument("--jobs", type=int, default=None, help="fits at a time")
     controls.set_defaults(run=run_controls)
     added = {name: _add_study(studies, name, about) for name, (*_, about) in STUDIES.items()}
@@ -270,8 +275,13 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="whether molecules that were trained on can be hits",
     )
     traps = studies.add_parser("traps", help="what careless evaluations make of simulated screens")
-    traps.add_argument("--output", type=Path, default=Path("evaluation_output"))
-    traps.add_argument("--seed", type=int, default=0)
+    traps.add_argument(
+        "--output",
+        type=Path,
+        default=Path("evaluation_output"),
+        help="folder for tables and figures (%(default)s)",
+    )
+    traps.add_argument("--seed", type=int, default=0, help="of everything (%(default)s)")
     traps.add_argument("--jobs", type=int, default=None, help="traps at a time")
     traps.set_defaults(run=run_traps)
     crops = studies.add_parser(
@@ -284,7 +294,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         default=FOLDS,
         help="number of folds by compound, or all: leave one compound out (%(default)s)",
     )
-    crops.add_argument("--seed", type=int, default=0)
+    crops.add_argument("--seed", type=int, default=0, help="of everything (%(default)s)")
     crops.add_argument("--jobs", type=int, default=None, help="folds at a time")
     crops.set_defaults(run=run_crops)
     _add_training(studies)
@@ -302,9 +312,14 @@ def _add_study(
         help="a screen; the first is one of images",
     )
     study.add_argument("--data-home", help="data folder; by default that of CLOOME_SK_DATA")
-    study.add_argument("--output", type=Path, default=Path("evaluation_output"))
-    study.add_argument("--folds", type=int, default=5)
-    study.add_argument("--seed", type=int, default=0)
+    study.add_argument(
+        "--output",
+        type=Path,
+        default=Path("evaluation_output"),
+        help="folder for tables and figures (%(default)s)",
+    )
+    study.add_argument("--folds", type=int, default=5, help="test parts (%(default)s)")
+    study.add_argument("--seed", type=int, default=0, help="of everything (%(default)s)")
     study.add_argument("--jobs", type=int, default=None, help="fits at a time")
     study.set_defaults(run=run_study, study=name)
     return study

@@ -10,11 +10,10 @@ import pandas as pd
 from sklearn.base import clone
 from sklearn.model_selection import GroupKFold
 
-from cloome_sk._tables import shown
 from cloome_sk.baselines._assay_labels import read_labels
 from cloome_sk.baselines.assay_probe import AssayProbe
+from cloome_sk.evaluation._training_seen import refuse_seen
 from cloome_sk.model_selection import scaffold_groups
-from cloome_sk.model_selection._seen import molecules_seen
 from cloome_sk.molecules import molecule_key
 
 
@@ -89,18 +88,12 @@ def molecule_features(
 ) -> tuple[np.ndarray, Any]:
     """Features of all molecules, from an array or an estimator trained on some; and the latter."""
     fitted = None
-    if hasattr(model, "transform"):
+    if hasattr(model, "fit"):
         assert table is not None
         inside = np.zeros(len(molecules.keys), dtype=bool)
         inside[train] = True
-        fitted = clone(model).fit(table[inside[molecules.code]])
-        seen = molecules_seen(fitted) & set(molecules.keys[~inside])
-        if seen:
-            raise ValueError(
-                f"study_activity: {len(seen)} test molecules were in the training of model "
-                f"{name!r} ({shown(sorted(seen), 5)}), so nothing is shown about unseen "
-                "molecules. Pass an embedder that is trained in each fold."
-            )
+        fitted = clone(model).fit(table[inside[molecules.code]], None)
+        refuse_seen(fitted, molecules.keys[~inside], f"study_activity, model {name!r}")
         values = np.asarray(fitted.transform(table), dtype=np.float64)
     else:
         values = np.asarray(model, dtype=np.float64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from cloome_sk.evaluation._activity_result import ASSAYS, EXCLUDED, ActivityStud
 from cloome_sk.evaluation._activity_scores import FoldScores, assay_scores, share_above
 from cloome_sk.evaluation.units import differences_of, leakage_row, scores_of
 from cloome_sk.model_selection._seen import molecules_seen
+from cloome_sk.preprocessing import find_controls
 
 SPLITS = ("molecule", "scaffold")
 THRESHOLDS = (0.7, 0.9)
@@ -36,7 +38,7 @@ def study_activity(
     model: str | None = None,
     kinds: Sequence[str] | None = None,
     standardize: Collection[str] = (),
-    splits: Sequence[str] = SPLITS,
+    splits: str | Sequence[str] = SPLITS,
     folds: int = 5,
     min_per_class: int = 10,
     probe: AssayProbe | None = None,
@@ -65,7 +67,8 @@ def study_activity(
     smiles : sequence of str, shape (n_rows,)
         Structures.
     X : DataFrame, shape (n_rows, n_columns), optional
-        The table, for models that are trained. No controls in it.
+        The table, for models that are trained. Negative controls are no molecules to score: leave
+        them out.
     model : str, optional
         The model under test; the first by default.
     kinds : sequence of str, shape (n_assays,), optional
@@ -73,7 +76,7 @@ def study_activity(
     standardize : collection of str, default=()
         Models whose features are brought to mean 0 and deviation 1 over the training molecules of
         each fold.
-    splits : sequence of {"molecule", "scaffold"}, default=both
+    splits : {"molecule", "scaffold"} or sequence of these, default=both
         What is new in test. Inner folds, which choose C, keep the same groups whole.
     folds : int, default=5
         Number of test folds, shuffled.
@@ -106,8 +109,10 @@ def study_activity(
     Raises
     ------
     ValueError
-        If lengths differ, features are missing, structures cannot be read, no assay has enough of
-        both labels, or a model saw test molecules.
+        If lengths or row names differ, features are missing, structures cannot be read, controls
+        are among the rows, no assay has enough of both labels, or a model saw test molecules.
+    TypeError
+        If `models` is not a mapping.
 
     Notes
     -----
@@ -135,7 +140,14 @@ def study_activity(
     >>> bool(means["features"] > 0.7 > means["noise"])
     True
     """
+    if not isinstance(models, Mapping):
+        raise TypeError(
+            "study_activity: models comes first, a dict of names and features or transformers; got "
+            f"{type(models).__name__}."
+        )
     model = next(iter(models), "") if model is None else model
+    splits = (splits,) if isinstance(splits, str) else tuple(splits)
+    _check_rows(X, Y, smiles)
     molecules = Molecules.of(smiles, Y)
     _check(models, model, X, molecules, splits, kinds, standardize)
     kind_of = list(kinds) if kinds is not None else [""] * len(molecules.names)
@@ -206,6 +218,31 @@ def study_activity(
     )
 
 
+def _check_rows(X: pd.DataFrame | None, Y: Any, smiles: Any) -> None:
+    """Refuse rows in another order, which nothing else would show, and controls."""
+    indexed = {
+        name: value.index
+        for name, value in (("X", X), ("Y", Y), ("smiles", smiles))
+        if isinstance(value, (pd.DataFrame, pd.Series))
+    }
+    for (one, first), (other, second) in pairwise(indexed.items()):
+        if len(first) == len(second) and not first.equals(second):
+            row = int(np.flatnonzero(np.asarray(first != second))[0])
+            raise ValueError(
+                f"study_activity: the rows of {one} and {other} have different names, first in row "
+                f"{row}: {first[row]!r} and {second[row]!r}. Bring them to one order, or reset "
+                "both indexes where the order is the same already."
+            )
+    if X is not None:
+        controls = find_controls(X)
+        if controls.mask.any():
+            raise ValueError(
+                f"study_activity: {int(controls.mask.sum())} rows of X are negative controls "
+                f"({controls}), whose vehicle would be a molecule with labels. Leave them out of "
+                "X, Y and smiles."
+            )
+
+
 def _check(
     models: Mapping[str, Any],
     model: str,
@@ -229,7 +266,7 @@ def _check(
     if X is not None and len(X) != n_rows:
         raise ValueError(f"study_activity: X has {len(X)} rows for {n_rows} structures.")
     for name, features in models.items():
-        if hasattr(features, "transform"):
+        if hasattr(features, "fit"):
             if X is None:
                 raise ValueError(f"study_activity: model {name!r} is trained on X, which is None.")
         elif np.ndim(features) != 2 or len(features) != n_rows:

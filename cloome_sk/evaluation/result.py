@@ -49,14 +49,14 @@ class StudyResult:
     >>> import pandas as pd
     >>> from cloome_sk.evaluation.result import StudyResult
     >>> from cloome_sk.evaluation.units import differences_of, scores_of
-    >>> units = pd.DataFrame({"part": "unseen", "model": ["A"] * 4 + ["B"] * 4, "metric": "R@1",
-    ...                       "unit": list("abcd") * 2, "value": [1, 1, 0, 1, 0, 0, 0, 1],
-    ...                       "chance": 0.25})
+    >>> units = pd.DataFrame({"part": "unseen", "model": ["A"] * 5 + ["B"] * 5, "metric": "R@1",
+    ...                       "unit": list("abcde") * 2, "value": [1, 1, 0, 1, 1, 0, 0, 0, 1, 0],
+    ...                       "chance": 0.2})
     >>> found = StudyResult("retrieval", "toy", "A", scores_of(units), differences_of(units, "A"),
     ...                     pd.DataFrame(columns=["part", "fold", "claim", "ok", "sentences"]),
-    ...                     "R@1", ("Four molecules.",))
-    >>> found.tables()["unseen, 4 molecules"].loc["A", "R@1"]
-    '0.750 [0.250, 1.000]'
+    ...                     "R@1", ("Five molecules.",))
+    >>> found.tables()["unseen, 5 molecules"].loc["A", "R@1"]
+    '0.800 [0.400, 1.000]'
     """
 
     name: str
@@ -110,7 +110,8 @@ class StudyResult:
     def _about_chance(self, row: Any) -> str:
         figure = f"{self.headline} of {self.model} is {row['value']:.3f}"
         if pd.isna(row["low"]):
-            return f"{figure} (one {self.unit}, no interval)."
+            n = int(row["n"])
+            return f"{figure} ({n} {self.unit}{'' if n == 1 else 's'}, no interval)."
         figure += f" [{row['low']:.3f}, {row['high']:.3f}]"
         if pd.isna(row["chance"]):
             return f"{figure}."

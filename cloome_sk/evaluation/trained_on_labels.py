@@ -9,6 +9,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
+from cloome_sk._tables import match_column
 from cloome_sk.baselines import SupervisedEmbedder
 
 SUPERVISED = "network trained on labels"
@@ -25,7 +26,8 @@ class TrainedOnLabels(TransformerMixin, BaseEstimator):
     network : SupervisedEmbedder
         Cloned and fitted.
     label : str or list of str
-        The column of classes, or those of assays. Rows without a label are not trained on.
+        The column of classes, or those of assays, in any case and with or without ``Metadata_``.
+        Rows without a label are not trained on.
 
     Attributes
     ----------
@@ -64,7 +66,10 @@ class TrainedOnLabels(TransformerMixin, BaseEstimator):
         TrainedOnLabels
             Itself.
         """
-        self.network_ = clone(self.network).fit(X, X[self.label])
+        asked = [self.label] if isinstance(self.label, str) else self.label
+        names = [match_column(X, name, purpose="TrainedOnLabels") for name in asked]
+        labels = X[names[0]] if isinstance(self.label, str) else X[names]
+        self.network_ = clone(self.network).fit(X, labels)
         if hasattr(self.network_, "molecules_seen_"):
             self.molecules_seen_ = self.network_.molecules_seen_
         return self

@@ -26,6 +26,8 @@ DIFFERENCES = [
 ]
 RARE = 0.25
 """Up to this chance, and from 1 minus this on, a rate is compared with it as a count."""
+FEWEST = 5
+"""Units that an interval or a test against chance takes: fewer resample into next to nothing."""
 LEAKAGE = ["part", "fold", "claim", "ok", "sentences"]
 
 
@@ -55,9 +57,9 @@ def scores_of(
     -------
     DataFrame, one row a part, model and metric
         Columns `SCORES`, in the order of first appearance. ``n`` counts units; 0, and NaN
-        otherwise, where a model has no answer. ``p_chance`` is two-sided, of `chance_p`. Where all
-        units have one value, which no resample changes, the interval is that of a binomial
-        proportion, and missing for what is no proportion.
+        otherwise, where a model has no answer; fewer than `FEWEST` have no interval. ``p_chance``
+        is two-sided, of `chance_p`. Where all units have one value, which no resample changes, the
+        interval is that of a binomial proportion, and missing for what is no proportion.
 
     Raises
     ------
@@ -86,11 +88,11 @@ def scores_of(
                 values, chances = means["value"].to_numpy(), means["chance"].to_numpy()
                 row["value"], row["chance"] = values.mean(), chances.mean()
                 row["p_chance"] = chance_p(values, chances)
-                if len(values) > 1 and np.ptp(values) == 0:
+                if len(values) >= FEWEST and np.ptp(values) == 0:
                     if _are_proportions(values):
                         bounds = clopper_pearson(values.sum(), len(values), confidence=confidence)
                         row["low"], row["high"] = map(float, bounds)
-                elif len(values) > 1:
+                elif len(values) >= FEWEST:
                     draws = _resampled_means(values, n_bootstrap, seed)
                     row["low"], row["high"] = np.quantile(draws, [tail, 1.0 - tail])
             rows.append(row)
@@ -184,7 +186,7 @@ def differences_of(
             if len(apart):
                 row["difference"] = apart.mean()
                 row["p"] = sign_flip_p(apart, n_permutations, seed)
-            if len(apart) > 1:
+            if len(apart) >= FEWEST:
                 draws = _resampled_means(apart, n_bootstrap, seed)
                 row["low"], row["high"] = np.quantile(draws, [tail, 1.0 - tail])
             family.append(row)
@@ -204,8 +206,8 @@ def chance_p(values: np.ndarray, chances: np.ndarray) -> float:
     Returns
     -------
     float
-        Two-sided p; NaN for fewer than two units, without a chance, or where differences do not
-        vary although there are some.
+        Two-sided p; NaN for fewer than `FEWEST` units, without a chance, or where all differences
+        are one and the same.
 
     Notes
     -----
@@ -221,7 +223,7 @@ def chance_p(values: np.ndarray, chances: np.ndarray) -> float:
     >>> bool(chance_p(np.zeros(38), np.full(38, 1 / 38)) > 0.7)
     True
     """
-    if len(values) < 2 or not np.isfinite(chances).all():
+    if len(values) < FEWEST or not np.isfinite(chances).all():
         return np.nan
     n, expected = len(values), float(chances.mean())
     rare = min(expected, 1 - expected) <= RARE and 0 < expected < 1

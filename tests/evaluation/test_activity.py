@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from cloome_sk.baselines.assay_probe import AssayProbe
+from cloome_sk.datasets import make_profiles
 from cloome_sk.evaluation._activity_scores import (
     FoldScores,
     assay_scores,
@@ -252,3 +253,27 @@ def test_unknown_tables_and_features_are_named():
         activity_of_assays("other")
     with pytest.raises(ValueError, match="'morgan'"):
         activity_of_assays("hti", ("other",))
+
+
+def test_rows_in_another_order_are_refused():
+    Z, Y, smiles = (
+        np.zeros((6, 2)),
+        pd.DataFrame({"a": [0.0, 1, 0, 1, 0, 1]}),
+        ["C" * n for n in range(1, 7)],
+    )
+    shuffled = Y.iloc[::-1]
+    message = r"rows of Y and smiles have different names, first in row 0: 5 and 0"
+    with pytest.raises(ValueError, match=message):
+        study_activity({"Z": Z}, shuffled, pd.Series(smiles))
+
+
+def test_controls_are_refused():
+    X = make_profiles(n_compounds=24, random_state=0)
+    Y = np.zeros((len(X), 1))
+    with pytest.raises(ValueError, match="64 rows of X are negative controls"):
+        study_activity({"Z": np.zeros((len(X), 2))}, Y, X["Metadata_smiles"].to_numpy(), X=X)
+
+
+def test_models_come_first():
+    with pytest.raises(TypeError, match=r"models comes first.*DataFrame"):
+        study_activity(pd.DataFrame(), {}, ["C"])

@@ -182,3 +182,11 @@ def test_no_hit_has_an_interval_and_is_not_below_chance():
     assert row["p_chance"] > 0.5
     row = scores_of(made(np.full(9, 4.0), chance=3.0)).iloc[0]  # no proportion
     assert np.isnan([row["low"], row["high"], row["p_chance"]]).all()
+
+
+def test_few_units_have_no_interval():
+    for n, known in ((4, False), (5, True)):
+        both = pd.concat([made(np.arange(n) / 5), made(np.zeros(n), "B")])
+        row, apart = scores_of(both).iloc[0], differences_of(both, "A").iloc[0]
+        assert np.isfinite([row["low"], row["high"], row["p_chance"]]).all() == known
+        assert np.isfinite([apart["low"], apart["high"]]).all() == known
