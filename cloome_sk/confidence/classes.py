@@ -21,7 +21,7 @@ from cloome_sk.confidence.heldout import (
     refuse_references,
     refuse_trained,
 )
-from cloome_sk.confidence.nested import SLACK, NestedScores, unit_weights
+from cloome_sk.confidence.nested import SLACK, TIE, NestedScores, unit_weights
 from cloome_sk.confidence.temperature import HIGHEST, LOWEST, cross_validated, fit_inv_tau
 
 
@@ -150,6 +150,8 @@ class CalibratedClasses:
         # At the given temperature, not at the learned one, which has seen these very molecules.
         surprise = _surprise(scores, given)
         of_true = surprise[np.arange(len(codes)), codes]
+        # A difference of two cosines, times this.
+        tie = 2.0 * given * TIE
         calibration = Calibration(
             inv_tau=learned,
             inv_tau_before=given,
@@ -157,9 +159,9 @@ class CalibratedClasses:
             n_molecules=n_units,
             n_rows=len(rows),
             n_folds=folds,
-            true_class=NestedScores.of(of_true, units),
+            true_class=NestedScores.of(of_true, units, tie=tie),
             by_class=tuple(
-                NestedScores.of(of_true[own], units[own]) if own.any() else None
+                NestedScores.of(of_true[own], units[own], tie=tie) if own.any() else None
                 for own in (codes == place for place in range(len(self.classes_)))
             ),
             distance=NestedScores.of(-scores.max(axis=1), units),
@@ -217,7 +219,9 @@ class CalibratedClasses:
         What is not: that it holds for each class (see `class_conditional`), plate, dose or scaffold
         on its own; for molecules of classes without references; for other screens; or for all
         wells of a molecule at once. The guarantee does not depend on how good the embedding is:
-        with a poor one sets are large.
+        with a poor one sets are large. Cosines within 1e-6 tie, which can only add classes to a
+        set: so rounding, which is another one where other rows are asked about at the same time,
+        decides nothing.
 
         References
         ----------
@@ -280,7 +284,8 @@ class CalibratedClasses:
         Notes
         -----
         For one well of a new molecule *of the known classes*, drawn like those of the calibration,
-        P(p ≤ α) ≤ α: the rate of false alarms is known, that of novelties found is not.
+        P(p ≤ α) ≤ α: the rate of false alarms is known, that of novelties found is not. Cosines
+        within 1e-6 tie, which can only raise p.
 
         It tests for being unlike the references, not for new biology. An inactive molecule is
         unlike all of them, as are a toxic one, a staining fault and a plate of another lab: look

@@ -38,7 +38,7 @@ def heldout_units(
     Units are `groups` where these are given, or molecules.
     """
     structures = structures_of(X, embedder)
-    keys = None if structures is None else _keys(X, structures, rows, purpose)
+    keys = None if structures is None else keys_of(X, structures, rows, purpose)
     if groups is None:
         if keys is None:
             raise ValueError(
@@ -64,7 +64,14 @@ def heldout_units(
 
 
 def refuse_known(
-    X: Any, rows: np.ndarray, keys: np.ndarray, known: set[str], what: str, purpose: str
+    X: Any,
+    rows: np.ndarray,
+    keys: np.ndarray,
+    known: set[str],
+    what: str,
+    purpose: str,
+    *,
+    why: str = "What is learned on them would be too good for new molecules",
 ) -> None:
     """Raise where a molecule was used before."""
     met = np.isin(keys.astype(str), sorted(known))
@@ -72,8 +79,7 @@ def refuse_known(
         first = row_name(X, int(rows[np.argmax(met)]))
         raise ValueError(
             f"{purpose}: {len(set(keys[met]))} of {len(set(keys))} molecules ({int(met.sum())} "
-            f"rows, first {first}) {what}. What is learned on them would be too good for new "
-            "molecules: pass molecules that were held out "
+            f"rows, first {first}) {what}. {why}: pass molecules that were held out "
             "(cloome_sk.model_selection.molecule_groups names the molecule of each row)."
         )
 
@@ -125,7 +131,8 @@ def refuse_trained(
         )
 
 
-def _keys(X: Any, structures: np.ndarray, rows: np.ndarray, purpose: str) -> np.ndarray:
+def keys_of(X: Any, structures: np.ndarray, rows: np.ndarray, purpose: str) -> np.ndarray:
+    """Molecule key of some rows; an unreadable structure is an error that names its row."""
     try:
         return molecule_key(structures[rows])
     except ValueError as error:

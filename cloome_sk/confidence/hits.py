@@ -15,7 +15,13 @@ from cloome_sk._embedding import missing_rows, shown_rows
 from cloome_sk._hits import clash_codes
 from cloome_sk._nearest import nearest
 from cloome_sk._tables import METADATA_PREFIX, shown
-from cloome_sk.confidence.heldout import heldout_units, refuse_trained, structures_of
+from cloome_sk.confidence.heldout import (
+    heldout_units,
+    keys_of,
+    refuse_known,
+    refuse_trained,
+    structures_of,
+)
 from cloome_sk.confidence.nested import NestedScores
 from cloome_sk.confidence.significance import Null, check_names, selective_q
 
@@ -44,8 +50,9 @@ class SignificantHits:
         ----------
         X : DataFrame or ndarray, shape (n_samples, n_features), or list of structures
             Queries, as for `kneighbors`, of molecules that the embedder was not trained on, drawn
-            like those that will be asked. Candidates of their own molecule are left out of the
-            search, so they may be in the database or not. Of each, what is closest is kept.
+            like those that will be asked. Of each, what is closest is kept. Where the database is
+            of the other modality, their molecules may be in it: candidates of their own molecule
+            are left out of the search. Where it is of the same modality, they must not.
         groups : array-like, shape (n_samples,), optional
             The molecule of each query, or a coarser unit. By default the molecules of the column
             of SMILES. Needed with ``embedder=None``, where no candidates are left out: pass
@@ -64,14 +71,15 @@ class SignificantHits:
         NotFittedError
             Before `fit`.
         ValueError
-            If a molecule was used to train the embedder, a query cannot be embedded or has no
-            candidate left, or it is not known which queries are of one molecule.
+            If a molecule was used to train the embedder, or is in a database of the modality of
+            the queries; if a query cannot be embedded or has no candidate left; or if it is not
+            known which queries are of one molecule.
 
         Warns
         -----
         UserWarning
-            If there are fewer than 19 molecules, so that no p can be 0.05; if it cannot be
-            checked whether they are new; or if candidates of their molecules cannot be left out.
+            If there are fewer than 19 molecules, so that no p can be 0.05; or if it cannot be
+            checked whether they are new, or whether they are in the database.
 
         Notes
         -----
@@ -80,7 +88,15 @@ class SignificantHits:
         them. Taking the best of all N candidates is thereby accounted for, whatever the number of
         candidates and however they depend on each other (single-step max-T [1]_): if the
         molecule of the query is not in the database, P(any hit has p ≤ α) ≤ α. A candidate that
-        is close to everything raises the bar for all hits; it costs power, not validity.
+        is close to everything raises the bar for all hits; it costs power, not validity. Cosines
+        within 1e-6 tie, which can only raise p.
+
+        Within one modality, two molecules of the database that are close are each the best hit of
+        the other: the largest of their cosines come in pairs, and the p of a new molecule, which is
+        nobody's hit, would be below α up to twice as often as α. Such molecules are refused. With
+        two modalities the two cosines are of different pairs of vectors; leaving out its own
+        molecule, a query of n in the database has one candidate fewer than a new one, which makes
+        p too small by about one part in n.
 
         ``q`` corrects for the number of queries of a `search`: among those with a hit of q ≤ α,
         the expected share that has a wrong one is at most α (see
@@ -125,6 +141,8 @@ class SignificantHits:
         )
         if keys is not None:
             refuse_trained(table, rows, keys, self.embedder_, purpose)
+            if self.query_ == self.database:
+                self._refuse_candidates(table, rows, keys, purpose)
         best = self._best_of_others(queries, table, keys is not None, exclude, purpose)
         null = Null(
             best=NestedScores.of(best, units),
@@ -140,6 +158,26 @@ class SignificantHits:
         self.null_ = null
         return self
 
+    def _refuse_candidates(
+        self, table: Any, rows: np.ndarray, keys: np.ndarray, purpose: str
+    ) -> None:
+        """Raise where a molecule could be a hit, and of the modality of the queries."""
+        structures = structures_of(self.metadata_, self.embedder_)
+        if structures is None:
+            return
+        chosen = self.candidates_[~pd.isna(structures[self.candidates_])]
+        known = keys_of(self.metadata_, structures, chosen, f"{purpose}: in the database,")
+        refuse_known(
+            table,
+            rows,
+            keys,
+            {str(key) for key in known},
+            f"are in the database, which is of {self.database}s as the queries are",
+            purpose,
+            why="Close molecules of a database are each the best hit of the other, so that p would "
+            "be too small for a new one",
+        )
+
     def _best_of_others(
         self, queries: np.ndarray, table: Any, keyed: bool, exclude: list[str], purpose: str
     ) -> np.ndarray:
@@ -150,9 +188,10 @@ class SignificantHits:
         if keyed and structures_of(self.metadata_, self.embedder_) is not None:
             columns.append("molecule")
         elif self.embedder_ is not None:
+            wrong = "wrong" if self.query_ == self.database else "too large"
             warnings.warn(
-                f"{purpose}: the {'database' if keyed else 'queries'} have no structures, so "
-                "that no candidate is left out: p is too large if the molecules of these queries "
+                f"{purpose}: the {'database has' if keyed else 'queries have'} no structures, so "
+                f"that no candidate is left out: p is {wrong} if the molecules of these queries "
                 "are in the database.",
                 stacklevel=3,
             )

@@ -10,6 +10,9 @@ import pandas as pd
 
 SLACK = 1e-9
 """Sums of fractions of molecules, and 1 - 0.9, are off in their last digits."""
+TIE = 1e-6
+"""Cosines of float32 embeddings that differ by less are taken for equal: a network gives the same
+well another last digit where other rows are embedded with it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +33,14 @@ class NestedScores:
         Weight of the wells from each place on, in molecules; 0 at the end.
     n_groups : int
         Number of molecules.
+    tie : float
+        Scores that differ by no more are taken for equal.
+
+    Notes
+    -----
+    A new score that is lower than one of the calibration by no more than `tie` counts as equally
+    high. This can only raise p, so that what is said above holds; without it, wells that look the
+    same would be told apart by rounding, which depends on how many rows are asked about at once.
 
     References
     ----------
@@ -49,9 +60,10 @@ class NestedScores:
     values: np.ndarray
     weight_from: np.ndarray
     n_groups: int
+    tie: float = TIE
 
     @classmethod
-    def of(cls, scores: Any, groups: Any) -> NestedScores:
+    def of(cls, scores: Any, groups: Any, *, tie: float = TIE) -> NestedScores:
         """Sort scores and weigh them.
 
         Parameters
@@ -60,6 +72,9 @@ class NestedScores:
             A score of each well; large is unusual.
         groups : array-like, shape (n_wells,)
             Its molecule.
+        tie : float, default=1e-6
+            Scores that differ by no more are taken for equal: by default right for cosines of
+            float32 embeddings. For multiples of a cosine, multiply it.
 
         Returns
         -------
@@ -70,7 +85,7 @@ class NestedScores:
         weights = unit_weights(groups)
         order = np.argsort(values, kind="stable")
         weight_from = np.append(np.cumsum(weights[order][::-1])[::-1], 0.0)
-        return cls(values[order], weight_from, round(float(weights.sum())))
+        return cls(values[order], weight_from, round(float(weights.sum())), float(tie))
 
     def p_values(self, scores: Any) -> np.ndarray:
         """Share of molecules, the new one among them, that score as high or higher.
@@ -84,9 +99,10 @@ class NestedScores:
         -------
         ndarray of float64, of that shape
             ``(1 + Σ_molecules share of its wells with at least this score) / (1 + n_groups)``, in
-            (0, 1].
+            (0, 1]; "at least" up to `tie`.
         """
-        place = np.searchsorted(self.values, np.asarray(scores, dtype=np.float64), side="left")
+        lowest = np.asarray(scores, dtype=np.float64) - self.tie
+        place = np.searchsorted(self.values, lowest, side="left")
         return (1.0 + self.weight_from[place]) / (1.0 + self.n_groups)
 
 

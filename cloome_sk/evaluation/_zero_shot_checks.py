@@ -9,8 +9,9 @@ import pandas as pd
 
 from cloome_sk._tables import shown
 from cloome_sk.baselines._fitted import embeds
-from cloome_sk.evaluation._zero_shot_fold import check_frozen
+from cloome_sk.evaluation._training_seen import check_trained_before
 from cloome_sk.evaluation._zero_shot_plans import Question
+from cloome_sk.evaluation._zero_shot_units import RECOGNISED
 from cloome_sk.metrics._checks import check_count, check_ks
 
 
@@ -53,6 +54,11 @@ def check_models(models: Mapping[str, Any], reference: str) -> list[str]:
         )
     if not models:
         raise ValueError("study_zero_shot: no models.")
+    if RECOGNISED in models:
+        raise ValueError(
+            f"study_zero_shot: the name {RECOGNISED!r} is that of a figure which the study "
+            "computes. Give the model another name."
+        )
     for name, model in models.items():
         for modality in dict.fromkeys(("phenotype", reference)):
             if not embeds(model, modality):
@@ -60,7 +66,7 @@ def check_models(models: Mapping[str, Any], reference: str) -> list[str]:
                     f"study_zero_shot: model {name!r} ({type(model).__name__}) has no "
                     f"embed_{modality}s, which reference={reference!r} needs."
                 )
-        check_frozen(name, model)
+        check_trained_before(name, model, "study_zero_shot")
     return list(models)
 
 

@@ -6,8 +6,9 @@ import numpy as np
 
 from cloome_sk._tables import shown
 from cloome_sk.evaluation._zero_shot_fold import Fold
-from cloome_sk.evaluation._zero_shot_plans import Plan, Question
+from cloome_sk.evaluation._zero_shot_plans import OWN_MAY, OWN_NOT, Plan, Question
 from cloome_sk.evaluation._zero_shot_table import ZeroShotTable
+from cloome_sk.evaluation._zero_shot_units import RECOGNISED
 
 
 def left_out_of(folds: list[Fold], tops: tuple[int, ...]) -> list[tuple[str, str]]:
@@ -20,7 +21,11 @@ def left_out_of(folds: list[Fold], tops: tuple[int, ...]) -> list[tuple[str, str
 
 
 def notes_of(
-    table: ZeroShotTable, question: Question, folds: list[Fold], few: list[tuple[str, str]]
+    table: ZeroShotTable,
+    question: Question,
+    folds: list[Fold],
+    few: list[tuple[str, str]],
+    spread: str,
 ) -> tuple[str, ...]:
     """Sentences for the report."""
     keys, rows = table.bench.keys, table.rows
@@ -44,6 +49,17 @@ def notes_of(
         f"{drawn}figures are averaged over draws, then over the {question.row}s of a molecule, "
         "then over molecules. Ties count by expectation; chance is exact."
     )
+    notes.append(
+        "Intervals resample molecules and hold the folds and draws fixed: with few molecules other "
+        f"folds, by another random_state, may give a figure outside of them. {spread}".strip()
+    )
+    if any(OWN_MAY in part for part in _by_part(folds)):
+        notes.append(
+            f"Where {OWN_MAY}, a model that knows molecules apart and nothing of classes is right "
+            f"whenever it is one, as random molecule codes may be. '{RECOGNISED}' is computed from "
+            "the draws: what that alone scores, and guesses elsewhere. Only what a model has "
+            f"beyond it, and the parts where {OWN_NOT}, are about classes."
+        )
     if question.reference == "phenotype" and rows.plates is not None:
         notes.append(
             "References of other classes stay, also on the plate of a query that none of its own "
@@ -60,6 +76,17 @@ def notes_of(
             f"({len(few)} figure(s) of a model)."
         )
     return tuple(notes)
+
+
+def controls_left_out(reference: str) -> str:
+    """Which controls of other studies this one goes without on purpose, and why."""
+    if reference == "molecule":
+        return "Controls left out: pairs shuffled, a training for what molecules shuffled tells."
+    return (
+        "Controls left out: Tanimoto-kernel average and ridge to profile, which embed a phenotype "
+        "as the profile that is there; pairs and molecules shuffled, each a training, which have "
+        "no more chemistry than random molecule codes; sphered profile, as the table is sphered."
+    )
 
 
 def _about(part: str, plans: list[Plan], table: ZeroShotTable, n_folds: int) -> str:

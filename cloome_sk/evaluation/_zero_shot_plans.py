@@ -9,6 +9,9 @@ import pandas as pd
 
 from cloome_sk.evaluation._zero_shot_draws import draw_references
 
+OWN_MAY, OWN_NOT = "own molecule may be a reference", "own molecule is no reference"
+"""Ends of the names of parts, where a class is recognised; "own" is that of the query."""
+
 
 @dataclass(frozen=True)
 class Rows:
@@ -24,6 +27,8 @@ class Rows:
         Code of the plate.
     positions : ndarray of intp or None
         Code of the well position.
+
+    Draws go by the order of rows and of codes: see `cloome_sk.evaluation._zero_shot_order`.
     """
 
     molecules: np.ndarray
@@ -133,12 +138,12 @@ class Question:
             return parts
         parts = {}
         if self.reference == "molecule":
-            parts[f"{name}: all {wells}"] = every
+            parts[f"{name}: {OWN_MAY}"] = every
         elif elsewhere is not None:
-            parts[f"{name}: same molecule and plate removed"] = elsewhere
+            parts[f"{name}: {OWN_MAY} on another plate"] = elsewhere
         of_query = rows.molecules[queries]
         others = np.array([~np.isin(of_query, rows.molecules[refs]) for refs in drawn])
-        return {**parts, f"{name}: same molecule removed": others}
+        return {**parts, f"{name}: {OWN_NOT}": others}
 
     def _trained_on(
         self, rows: Rows, train: np.ndarray, test: np.ndarray, generator: np.random.RandomState

@@ -53,21 +53,45 @@ def top_hits(
     ndarray of float64, shape (n_tops, n_queries)
         In [0, 1].
     """
-    n_classes = len(prototypes)
     last = np.isnan(prototypes).any(axis=1)
     candidates = np.nan_to_num(prototypes)
     # The bound on the rounding error of a product of two unit vectors: below it scores tie.
     slack = 4 * (queries.shape[1] + 4) * np.finfo(np.float64).eps
-    above, tied = np.empty((2, len(queries)))
-    for block in row_blocks(len(queries), 8 * (queries.shape[1] + 3 * n_classes)):
+    out = np.empty((len(tops), len(queries)))
+    for block in row_blocks(len(queries), 8 * (queries.shape[1] + 3 * len(prototypes))):
         own = queries[block].astype(np.float64)
         blank = np.isnan(own).any(axis=1)
         own[blank] = 0.0
         scores = own @ candidates.T
         scores[:, last] = BELOW_ANY_COSINE
         scores[blank] = BELOW_ANY_COSINE
-        apart = scores - scores[np.arange(len(own)), truth[block], np.newaxis]
-        above[block] = (apart > slack).sum(axis=1)
-        tied[block] = (np.abs(apart) <= slack).sum(axis=1) - 1
-    one = np.ones(len(queries))
+        out[:, block] = hits_of_scores(scores, truth[block], tops, slack)
+    return out
+
+
+def hits_of_scores(
+    scores: np.ndarray, truth: np.ndarray, tops: tuple[int, ...], slack: float
+) -> np.ndarray:
+    """Give the probability that the right class is among the first, from the scores of all.
+
+    Parameters
+    ----------
+    scores : ndarray of float64, shape (n_queries, n_classes)
+        Larger is better.
+    truth : ndarray of intp, shape (n_queries,)
+        Position of the right class.
+    tops : tuple of int
+        How many classes are named.
+    slack : float
+        Scores that differ by no more tie.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_tops, n_queries)
+        In [0, 1], over random orders of ties.
+    """
+    apart = scores - scores[np.arange(len(scores)), truth][:, np.newaxis]
+    above = (apart > slack).sum(axis=1)
+    tied = (np.abs(apart) <= slack).sum(axis=1) - 1
+    one = np.ones(len(scores))
     return np.array([hit_probability(top, above, tied, one) for top in tops])

@@ -16,6 +16,7 @@ from cloome_sk.baselines._folds import Bench, prepare
 from cloome_sk.baselines._structures import check_table, table_smiles
 from cloome_sk.baselines.well_features import plate_values, well_positions
 from cloome_sk.evaluation._zero_shot_draws import deal_molecules
+from cloome_sk.evaluation._zero_shot_order import order_by_content, reordered, sorted_codes
 from cloome_sk.evaluation._zero_shot_plans import Rows
 from cloome_sk.molecules import molecule_key
 from cloome_sk.preprocessing.controls import find_controls
@@ -37,30 +38,35 @@ class ZeroShotTable:
         The classes, by code.
     n_unlabelled : int
         Treated rows without a class.
+    order : ndarray of intp
+        Positions in the table that was given, of the rows in the order of `bench`, which is the
+        same however they are given.
     """
 
     bench: Bench
     rows: Rows
     names: np.ndarray
     n_unlabelled: int
+    order: np.ndarray
 
     def with_table(self, table: pd.DataFrame, name: str) -> Bench:
         """The same rows and folds of a table with other features."""
         check_table(table, f"{PURPOSE}: tables[{name!r}]")
         bench = self.bench
-        if len(table) != len(bench.table) or not table.index.equals(bench.table.index):
+        if len(table) != len(bench.table) or not table.index[self.order].equals(bench.table.index):
             raise ValueError(
                 f"{PURPOSE}: tables[{name!r}] has {len(table)} rows and X {len(bench.table)}, or "
                 "their index differs. It must hold the same rows, in the same order."
             )
-        smiles = table_smiles(table, f"{PURPOSE}: tables[{name!r}]", rows=bench.rows)
+        given = self.order[bench.rows]
+        smiles = table_smiles(table, f"{PURPOSE}: tables[{name!r}]", rows=given)
         if not np.array_equal(smiles, bench.smiles):
             at = int(np.flatnonzero(smiles != bench.smiles)[0])
             raise ValueError(
-                f"{PURPOSE}: row {bench.rows[at]} of tables[{name!r}] is {smiles[at]!r}, of X "
+                f"{PURPOSE}: row {given[at]} of tables[{name!r}] is {smiles[at]!r}, of X "
                 f"{bench.smiles[at]!r}. It must hold the same rows, in the same order."
             )
-        return replace(bench, table=table)
+        return replace(bench, table=table.iloc[self.order])
 
 
 def read_table(
@@ -82,7 +88,8 @@ def read_table(
     rows = np.flatnonzero(~mask)
     if not len(rows):
         raise ValueError(f"{PURPOSE}: all {len(X)} rows are negative controls.")
-    molecules, known = pd.factorize(molecule_key(table_smiles(X, PURPOSE, rows=rows)))
+    keys = molecule_key(table_smiles(X, PURPOSE, rows=rows))
+    molecules, known = sorted_codes(pd.Series(keys, dtype=object))
     if len(known) < 2:
         raise ValueError(f"{PURPOSE}: the table has one molecule only, in {len(rows)} rows.")
     if task == "moa":
@@ -98,8 +105,11 @@ def read_table(
     if count and cv < 2:
         raise ValueError(f"{PURPOSE}: cv={cv}; at least 2 folds are needed.")
     if task == "moa" and groups is None and count:
-        of_molecule = np.full(len(known), -1)
-        of_molecule[molecules[::-1]] = classes[::-1]
+        # Of several classes the first in the alphabet: any rule that no order of rows changes.
+        of_molecule = np.full(len(known), len(names))
+        labelled = classes >= 0
+        np.minimum.at(of_molecule, molecules[labelled], classes[labelled])
+        of_molecule[of_molecule == len(names)] = -1
         folds = deal_molecules(of_molecule, min(int(cv), len(known)), together, generator)
         groups, cv = np.full(len(X), -1), LeaveOneGroupOut()
         groups[rows] = folds[molecules]
@@ -115,11 +125,20 @@ def read_table(
         random_state=generator.randint(2**31 - 1),
         purpose="study_zero_shot",
     )
+    plates, positions = _plates(X, rows, plate), _positions(X, rows, well)
+    order = order_by_content(X, rows, keys, classes)
+    bench, treated = reordered(bench, order)
     return ZeroShotTable(
         bench,
-        Rows(molecules, classes, _plates(X, rows, plate), _positions(X, rows, well)),
+        Rows(
+            molecules[treated],
+            classes[treated],
+            None if plates is None else plates[treated],
+            None if positions is None else positions[treated],
+        ),
         names,
         int((classes < 0).sum()),
+        order,
     )
 
 
@@ -137,14 +156,14 @@ def _classes(X: pd.DataFrame, rows: np.ndarray, label: Any) -> tuple[np.ndarray,
             raise ValueError(
                 f"{PURPOSE}: label has {len(values)} value(s) for the {len(X)} rows of the table."
             )
-    codes, names = pd.factorize(pd.Series(values[rows], dtype=object))
+    codes, names = sorted_codes(pd.Series(values[rows], dtype=object))
     if len(names) < 2:
         found = f"one class only ({names[0]!r})" if len(names) else "no class at all"
         raise ValueError(
             f"{PURPOSE}: label has {found} in the {len(rows)} treated rows; at least two classes "
             f"are needed. Columns of the table: {shown(X.columns)}."
         )
-    return codes, np.asarray(names, dtype=object)
+    return codes, names
 
 
 def _plates(X: pd.DataFrame, rows: np.ndarray, plate: str | None) -> np.ndarray | None:

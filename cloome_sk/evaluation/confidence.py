@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,43 +13,17 @@ from sklearn.utils import check_random_state
 from tqdm.auto import tqdm
 
 from cloome_sk.confidence.nested import unit_weights
+from cloome_sk.evaluation._confidence_result import COVERAGES, ConfidenceStudy
 from cloome_sk.evaluation.result import StudyResult
 from cloome_sk.evaluation.screens import Screen
 from cloome_sk.evaluation.units import LEAKAGE, SCORES, differences_of, leakage_row, scores_of
 from cloome_sk.metrics import expected_calibration_error
 from cloome_sk.zero_shot import ZeroShotMoAClassifier
 
-COVERAGES = (0.8, 0.9, 0.95)
 PART = "classes of unseen molecules"
 CLAIM = "molecule"
 Embed = Callable[[np.ndarray, int], np.ndarray]
 """From the positions of training rows and a seed to embeddings of all rows."""
-
-
-@dataclass(frozen=True)
-class ConfidenceStudy(StudyResult):
-    """A study whose sentences also say whether the sets cover what they promise."""
-
-    def sentences(self) -> list[str]:
-        """Say what coverage was promised and found, and what the headline shows.
-
-        Returns
-        -------
-        list of str
-            One for each level of coverage, then those of any study.
-        """
-        own = self.scores[self.scores["model"] == self.model].set_index("metric")
-        out = []
-        for level in COVERAGES:
-            row = own.loc[f"coverage {level:.0%}"]
-            kept = "no less than" if row["high"] >= level else "LESS THAN"
-            size = float(own["value"][f"set size {level:.0%}"])
-            out.append(
-                f"Sets of {self.model} that promise {level:.0%} hold the true class of "
-                f"{row['value']:.1%} [{row['low']:.1%}, {row['high']:.1%}] of molecules, "
-                f"{kept} promised; mean size {size:.1f} classes."
-            )
-        return out + super().sentences()
 
 
 def study_confidence(
@@ -193,6 +166,7 @@ def study_confidence(
         headline="set size 90%",
         notes=notes,
         larger_is_better=False,
+        n_calibration=(min(n_calibration), max(n_calibration)),
     )
 
 
@@ -381,5 +355,6 @@ def _calibration_errors(
             draws = np.abs(drawn @ gaps).sum(axis=1) / (drawn @ mass)
             low, high = np.quantile(draws, [0.025, 0.975])
             metric = f"ECE {when}"
-            rows.append([PART, model, metric, value, low, high, np.nan, n])
-    return pd.DataFrame(rows, columns=SCORES)
+            row = {"part": PART, "model": model, "metric": metric, "value": value}
+            rows.append({**row, "low": low, "high": high, "n": n})
+    return pd.DataFrame(rows).reindex(columns=SCORES)

@@ -17,9 +17,16 @@ from sklearn.utils import check_random_state
 from cloome_sk.baselines import PlatePosition, ProfileEmbedder, ProfileFeatures, default_controls
 from cloome_sk.evaluation._zero_shot_checks import check_models, check_question, check_tables
 from cloome_sk.evaluation._zero_shot_fold import Asked, Fold, ask
-from cloome_sk.evaluation._zero_shot_notes import left_out_of, notes_of
+from cloome_sk.evaluation._zero_shot_notes import controls_left_out, left_out_of, notes_of
 from cloome_sk.evaluation._zero_shot_plans import Question
 from cloome_sk.evaluation._zero_shot_table import ZeroShotTable, read_table
+from cloome_sk.evaluation._zero_shot_units import (
+    RECOGNISED,
+    recognised,
+    scored,
+    spread_over_draws,
+    ties_for_silence,
+)
 from cloome_sk.evaluation.controls import MODEL, NORMALISED, RAW, SPHERED
 from cloome_sk.evaluation.result import StudyResult
 from cloome_sk.evaluation.screens import UNINFORMATIVE, Screen
@@ -81,9 +88,10 @@ def study_zero_shot(
           reference of their molecule, as in the paper; and with `well` those that share no position
           either, because replicates are often at the same position of several plates.
         - ``"moa"``: the classes are those of `label`. References of unseen molecules: k rows of the
-          test fold, spread over the molecules of the class but one, which is drawn. Parts: queries
-          that share molecule and plate with a reference removed, as in the paper; and queries that
-          share the molecule removed, so that the class is recognised from other molecules.
+          test fold, spread over the molecules of the class but one, which is drawn. Parts: own
+          molecule may be a reference on another plate, as in the paper, where only queries that
+          share molecule *and* plate with a reference are removed; and own molecule is no reference,
+          so that the class is recognised from other molecules.
           References of training molecules: k rows of the training folds, spread over the molecules
           of the class; queries are all unseen molecules.
     label : str or array-like of shape (n_samples,), optional
@@ -131,7 +139,8 @@ def study_zero_shot(
     -------
     StudyResult
         Parts are named after k, where the references come from, and which queries count. The
-        leakage report has one row a fold, which is of every part.
+        leakage report has one row a fold, which is of every part. With ``"moa"`` the model
+        ``"molecule recognised"`` is added where a query's own molecule may be a reference.
 
     Raises
     ------
@@ -144,9 +153,19 @@ def study_zero_shot(
     Notes
     -----
     A figure is averaged over draws, then over the rows of a molecule, then over molecules, which
-    are resampled. Ties count by expectation; a query that a model cannot embed ties all classes.
+    are resampled: intervals hold folds and draws fixed, and with few molecules other folds (another
+    `random_state`) may give a figure outside of them. The notes give the standard deviation over
+    draws. Nothing depends on the order of the rows, unless `cv` goes by their position. Ties count
+    by expectation; a query that a model cannot embed ties all classes, and so does a fold in which
+    it has no embedding at all, if it answers in another one.
+
     Chance of top-t among n classes is t/n, averaged over queries; all classes have the same number
     of references, so that vectors that know nothing are right by chance.
+
+    Where a query's own molecule may be a reference, to tell molecules apart is enough for a high
+    figure, without any knowledge of their classes. ``"molecule recognised"`` is what that alone
+    would score, computed from the same draws: it is right where the own molecule is among the
+    references, and guesses elsewhere.
 
     References of *other* classes may share the plate of a query where those of its own may not.
     With ``"molecule"`` whatever is alike on a plate therefore counts against a model there, and one
@@ -206,8 +225,14 @@ def study_zero_shot(
         from tqdm.auto import tqdm
 
         done = tqdm(done, total=len(jobs), desc=f"zero-shot, {task}")
-    frames, leaks = zip(*done, strict=True)
-    units = pd.concat(frames, ignore_index=True)
+    pairs = list(done)
+    answers = [answer for answer, _ in pairs]
+    if task == "moa":
+        for fold in folds:
+            known = list(recognised(table.rows, fold.plans, tops))
+            if known:
+                answers.append(scored(RECOGNISED, fold.number, known, table.bench.keys, tops))
+    units, draws, silent = ties_for_silence(answers)
     few = left_out_of(folds, tops)
     units = units[~pd.MultiIndex.from_frame(units[["part", "metric"]]).isin(few)]
     options: dict[str, Any] = {
@@ -221,9 +246,12 @@ def study_zero_shot(
         model=names[0],
         scores=scores_of(units, **options),
         differences=differences_of(units, names[0], **options),
-        leakage=pd.DataFrame([leak for leak in leaks if leak], columns=LEAKAGE),
+        leakage=pd.DataFrame([leak for _, leak in pairs if leak], columns=LEAKAGE),
         headline=HEADLINE,
-        notes=notes_of(table, question, folds, few),
+        notes=(
+            *notes_of(table, question, folds, few, spread_over_draws(draws, names[0])),
+            *silent,
+        ),
     )
 
 
@@ -326,7 +354,8 @@ def zero_shot_of_screen(
         n_jobs=n_jobs,
         verbose=verbose,
     )
-    notes = [str(warning.message) for warning in said]
+    said_once = dict.fromkeys(str(warning.message) for warning in said)
+    notes = [controls_left_out(reference), *said_once]
     if label is not None and screen.name in UNINFORMATIVE:
         notes.append(
             f"{', '.join(UNINFORMATIVE[screen.name])} is no {screen.class_name} that molecules "

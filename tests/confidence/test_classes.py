@@ -112,6 +112,29 @@ def test_nine_molecules_are_enough_for_ninety_percent(model):
 
 
 @pytest.mark.filterwarnings("ignore:ZeroShotMoAClassifier.calibrate. the inverse temperature")
+@pytest.mark.filterwarnings("ignore:ZeroShotMoAClassifier.predict_set. coverage=0.9 takes 9")
+@pytest.mark.parametrize("inv_tau", ["auto", 200.0])
+@pytest.mark.parametrize("size", [3, 64, 512])
+def test_wells_that_look_the_same_are_never_excluded(size, inv_tau):
+    """Whatever is asked at the same time: all of the calibration was of this class and look."""
+    rng = np.random.default_rng(size)
+    for _ in range(10):
+        model = ZeroShotMoAClassifier(inv_tau=inv_tau).fit(
+            rng.normal(size=(7, size)), list("abcdefg")
+        )
+        kind = rng.normal(size=(1, size)).astype(np.float32)
+        model.calibrate(np.repeat(kind, 99, 0), ["a"] * 99, groups=np.arange(99))
+        # What a network gives for the same well in another batch.
+        other = kind * (1 + 1e-7 * rng.normal(size=kind.shape)).astype(np.float32)
+        for asked in (kind, np.repeat(kind, 7, 0), other):
+            assert (model.novelty_p_value(asked) == 1).all()
+            for conditional in (False, True):
+                sets = model.predict_set(asked, class_conditional=conditional)
+                assert sets[:, 0].all()
+                np.testing.assert_array_equal(sets, np.repeat(sets[:1], len(asked), 0))
+
+
+@pytest.mark.filterwarnings("ignore:ZeroShotMoAClassifier.calibrate. the inverse temperature")
 def test_novelty_keeps_its_rate_of_false_alarms_and_finds_what_is_far(model):
     alarms, found = [], []
     for seed in range(100):

@@ -35,7 +35,7 @@ def test_one_well_a_molecule_is_the_rank_rule_of_split_conformal(n, alpha):
     scores = np.random.default_rng(n).normal(size=n)
     rank = math.ceil(round((n + 1) * (1 - alpha), 9))
     limit = np.inf if rank > n else np.sort(scores)[rank - 1]
-    new = np.concatenate([scores, scores + 1e-6, [scores.max() + 5]])
+    new = np.concatenate([scores, scores + 2e-6, [scores.max() + 5]])
     kept = NestedScores.of(scores, np.arange(n)).p_values(new) > alpha + 1e-9
     assert kept.tolist() == (new <= limit).tolist()
 
@@ -58,6 +58,22 @@ def test_valid_for_dependent_wells_where_wells_taken_as_units_are_not():
         assert np.mean(np.array(ours) <= alpha) <= alpha + slack
         assert np.mean(np.array(ours) <= alpha) >= alpha - 2 / 21 - slack
         assert np.mean(np.array(naive) <= alpha) > alpha + 3 * slack
+
+
+def test_rounding_breaks_no_tie_and_can_only_raise_p():
+    rng = np.random.default_rng(0)
+    values = rng.integers(0, 5, 60) / 5
+    groups = rng.integers(0, 20, 60)
+    scores = NestedScores.of(values + 4e-7 * rng.uniform(-1, 1, 60), groups)
+    exact = NestedScores.of(values, groups, tie=0.0)
+    new = np.arange(-1, 7) / 5
+    expected = exact.p_values(new)
+    for error in (-4e-7, 0.0, 4e-7):
+        np.testing.assert_allclose(scores.p_values(new + error), expected)
+
+    wide = NestedScores.of(values, groups, tie=0.1)
+    assert wide.p_values(0.3) == exact.p_values(0.2)
+    assert wide.p_values(0.31) == exact.p_values(0.4)
 
 
 def test_weights_sum_to_one_a_group():

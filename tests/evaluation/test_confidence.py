@@ -72,6 +72,33 @@ def test_report_says_what_was_promised_and_files_are_written(study, tmp_path):
     assert {"confidence_toy.csv", "confidence_toy.png"} <= names
 
 
+def test_too_few_calibration_molecules_are_said_and_are_not_worse_than_chance():
+    """Of 21 molecules 9 train and 8 calibrate, which allows for a coverage of 80 % only."""
+    rng = np.random.default_rng(0)
+    kind, of = np.arange(21) % 3, np.arange(21)
+    Z = np.eye(3)[kind] + 0.1 * rng.normal(size=(21, 3))
+    table = pd.DataFrame({"smiles": ["C" * (n + 1) for n in of]})
+    found = study_confidence(
+        table,
+        np.array(list("abc"))[kind],
+        of,
+        {"A": lambda rows, seed: Z},
+        "A",
+        data="toy",
+        folds=2,
+    )
+    assert found.n_calibration == (8, 8)
+    sizes = found.scores.set_index("metric")["value"]
+    assert sizes["set size 80%"] < 2
+    assert (sizes[["set size 90%", "set size 95%"]] == 3).all()
+    eighty, ninety, ninety_five, headline = found.sentences()
+    assert "Sets of A that promise 80% hold the true class" in eighty
+    assert ninety.startswith("8 calibration molecules cannot give a coverage of 90%, which takes 9")
+    assert "95%, which takes 19: every set holds every class" in ninety_five
+    assert "set size 90% says nothing of A." in headline
+    assert "chance" not in " ".join(found.sentences())
+
+
 def test_errors():
     table = pd.DataFrame({"smiles": ["C", "CC", "CCC", "CCCC"]})
     with pytest.raises(ValueError, match="three classes or more"):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 
 import numpy as np
 import pandas as pd
@@ -8,7 +9,7 @@ import pytest
 from joblib import parallel_config
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.frozen import FrozenEstimator
-from sklearn.model_selection import LeaveOneGroupOut
+from sklearn.model_selection import LeaveOneGroupOut, PredefinedSplit
 from sklearn.pipeline import make_pipeline
 
 from cloome_sk import ZeroShotMoAClassifier
@@ -22,6 +23,8 @@ from cloome_sk.baselines import (
 from cloome_sk.evaluation._zero_shot_draws import deal_molecules, draw_references
 from cloome_sk.evaluation._zero_shot_plans import Question, Rows
 from cloome_sk.evaluation._zero_shot_scores import class_prototypes, top_hits
+from cloome_sk.evaluation._zero_shot_table import read_table
+from cloome_sk.evaluation._zero_shot_units import RECOGNISED, recognised
 from cloome_sk.evaluation.screens import load_screen
 from cloome_sk.evaluation.zero_shot import study_zero_shot, zero_shot_of_screen
 from cloome_sk.molecules import molecule_key
@@ -152,8 +155,8 @@ def test_exclusion_rules_by_hand():
     assert not rest  # no training molecule: no part with such references
     paper, strict = plan.parts.values()
     assert [name.split(": ")[1] for name in plan.parts] == [
-        "same molecule and plate removed",
-        "same molecule removed",
+        "own molecule may be a reference on another plate",
+        "own molecule is no reference",
     ]
     for draw, (first, second) in enumerate(plan.pool[plan.draws[:, :, 0]]):
         for at, query in enumerate(plan.queries):
@@ -237,7 +240,12 @@ def test_against_a_naive_loop_over_draws(k):
     molecules, plates = np.repeat(np.arange(8), 5), np.tile([0, 0, 1, 2, 2], 8)
     Z = random_vectors(generator, 8)[molecules] + 0.5 * random_vectors(generator, 40)
     Z /= np.linalg.norm(Z, axis=1, keepdims=True)
-    table = screen_of(molecules, plates, Z)
+    # In the order that the study brings any table to, so that it need not be known here.
+    names = sorted(SMILES[:8], key=lambda text: molecule_key([text])[0])
+    more = {"Metadata_Well": [f"A{row:02d}" for row in range(40)]}
+    table = screen_of(molecules, plates, Z, **more).assign(
+        Metadata_smiles=np.array(names, dtype=object)[molecules]
+    )
     halves = np.repeat(["test", "held"], 20)
     found = study_zero_shot(
         table,
@@ -317,7 +325,7 @@ def test_vectors_that_know_nothing_score_chance(task):
         random_state=0,
     )
     assert len(found.scores["part"].unique()) == (4 if task == "molecule" else 6)
-    for row in found.scores.itertuples():
+    for row in found.scores[found.scores["model"] == "random"].itertuples():
         assert row.low - 0.03 <= row.chance <= row.high + 0.03
         assert abs(row.value - row.chance) < 0.05
 
@@ -366,6 +374,10 @@ def test_same_molecule_removed_leaves_a_plate_effect_of_the_molecule_at_chance()
         random_state=0,
     )
     scores = found.scores[found.scores["metric"] == "top-1"].set_index("part")
+    scores, control = (scores[scores["model"] == name] for name in ("molecule", RECOGNISED))
+    # The vectors are what the control is computed for, and it stands where they are helped alone.
+    assert control.index.tolist() == scores.index[:1].tolist()
+    assert control["value"].iloc[0] == pytest.approx(scores["value"].iloc[0])
     paper, strict, trained = scores["value"]
     # Vectors that are equal within a molecule and say nothing of its class.
     assert paper > 0.4
@@ -404,8 +416,6 @@ def test_structures_as_references(screen):
     assert scores.loc["LDA", "n"].eq(0).all()
     assert scores.loc["LDA", "value"].isna().all()
 
-    from cloome_sk.evaluation._zero_shot_table import read_table
-
     seeds = np.random.RandomState(0).randint(np.iinfo(np.int32).max, size=3)
     bench = read_table(
         screen,
@@ -422,7 +432,7 @@ def test_structures_as_references(screen):
     hits, chance = {}, []
     for train, test in bench.folds:
         fitted = TanimotoKernelEmbedder().fit(bench.training_table(train))
-        wells = screen.iloc[bench.rows[test]]
+        wells = bench.table.iloc[bench.rows[test]]
         Z = fitted.embed_phenotypes(wells).astype(float)
         keys = molecule_key(wells["Metadata_smiles"])
         names, first = np.unique(keys, return_index=True)
@@ -437,10 +447,10 @@ def test_structures_as_references(screen):
 
     found = study_zero_shot(screen, models, task="moa", label="moa", k=(1, 2), **options)
     assert [part.removeprefix("MoA by ") for part in found.scores["part"].unique()] == [
-        "1 structure of unseen molecules: all wells",
-        "1 structure of unseen molecules: same molecule removed",
-        "2 structures of unseen molecules: all wells",
-        "2 structures of unseen molecules: same molecule removed",
+        "1 structure of unseen molecules: own molecule may be a reference",
+        "1 structure of unseen molecules: own molecule is no reference",
+        "2 structures of unseen molecules: own molecule may be a reference",
+        "2 structures of unseen molecules: own molecule is no reference",
         "1 structure of training molecules: unseen molecules",
         "2 structures of training molecules: unseen molecules",
     ]
@@ -532,6 +542,7 @@ def test_bad_input(screen, model):
     alone = molecule_key(screen["Metadata_smiles"])
     refuses(ValueError, "in none of the 2 folds have two classes", task="moa", label=alone, k=5)
     refuses(TypeError, "has no embed_molecules", reference="molecule")
+    refuses(ValueError, "'molecule recognised' is that of", models={RECOGNISED: ProfileEmbedder()})
     refuses(ValueError, "no models", models={})
     refuses(TypeError, "dict of names", models=ProfileEmbedder())
     refuses(TypeError, "DataFrame", X=screen.to_numpy())
@@ -572,6 +583,10 @@ def test_of_a_screen(task, monkeypatch):
     assert {"profile, normalised", "profile, as delivered", "untrained encoder"} <= models
     assert found.leakage["ok"].all()
     assert "every part" in found.report()
+    (note,) = (note for note in found.notes if note.startswith("Controls left out"))
+    assert not models & {"pairs shuffled", "molecules shuffled", "ridge to profile"}
+    assert all(name in note for name in ("pairs and molecules shuffled", "ridge to profile"))
+    assert len(set(found.notes)) == len(found.notes)
     raw = found.scores[found.scores["metric"] == "top-1"].pivot(
         index="part", columns="model", values="value"
     )
@@ -609,3 +624,210 @@ def test_on_real_wells(data_home):
     assert scores.loc[(lenient, "plate"), "low"] > scores.loc[(lenient, "plate"), "chance"]
     assert scores.loc[(strict, "plate"), "low"] <= scores.loc[(strict, "plate"), "chance"]
     assert scores.loc[(strict, "plate"), "high"] < scores.loc[(lenient, "plate"), "low"]
+
+
+# ------------------------------------------------------- what must change nothing
+
+
+class Order(TransformerMixin, BaseEstimator):
+    """An embedder that is what its training rows and their order make it."""
+
+    def __init__(self, columns=None):
+        self.columns = columns
+
+    def fit(self, X, y=None):
+        own = self._features(X)
+        # The mean of some rows by their place, as a training by small batches would have it.
+        self.middle_ = np.average(own, axis=0, weights=np.arange(1, len(own) + 1) ** 2)
+        return self
+
+    def _features(self, X):
+        return X[[name for name in X if name.startswith("Cells_")]].to_numpy(np.float64)
+
+    def embed_phenotypes(self, X):
+        Z = self._features(X) - self.middle_
+        return Z / np.linalg.norm(Z, axis=1, keepdims=True)
+
+    def transform(self, X):
+        return self.embed_phenotypes(X)
+
+
+@pytest.mark.parametrize("task", ["molecule", "moa"])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_the_order_of_rows_changes_nothing(screen, task, seed):
+    label = {"label": "moa"} if task == "moa" else {"well": "well"}
+    options = {"task": task, "cv": 3, "n_draws": 4, "n_bootstrap": 50, "random_state": 0, **label}
+    models = {"order": Order(), "tabled": ProfileEmbedder()}
+
+    def run(table):
+        return study_zero_shot(table, models, tables={"tabled": table.copy()}, **options)
+
+    if task == "moa":
+        # A molecule of two classes, and one with some rows of none.
+        moa = screen["Metadata_moa"].astype(object)
+        treated = np.flatnonzero(screen["Metadata_control_type"].isna() & moa.notna())
+        moa.iloc[treated[0]] = moa.iloc[treated[-1]]
+        moa.iloc[treated[5]] = None
+        screen = screen.assign(Metadata_moa=moa)
+    # Without wells, replicates on a plate differ in their features alone.
+    screen = screen if task == "molecule" else screen.drop(columns="Metadata_Well")
+    first = run(screen)
+    shuffled = screen.sample(frac=1, random_state=seed)
+    for again in (run(shuffled), run(shuffled.reset_index(drop=True))):
+        pd.testing.assert_frame_equal(first.scores, again.scores)
+        pd.testing.assert_frame_equal(first.differences, again.differences)
+        assert first.notes == again.notes
+
+
+@pytest.mark.filterwarnings("ignore:The groups parameter is ignored")
+def test_folds_that_go_by_place_are_left_as_they_are(screen):
+    """A splitter that was made for this order of rows deals the rows that it was made for."""
+    keys = molecule_key(screen["Metadata_smiles"])
+    treated = screen["Metadata_control_type"].isna().to_numpy()
+    half = (pd.factorize(keys)[0] % 2)[treated]
+    asked = []
+
+    class Spy(ProfileEmbedder):
+        def embed_phenotypes(self, X):
+            asked.append(set(molecule_key(X["Metadata_smiles"])))
+            return super().embed_phenotypes(X)
+
+    study_zero_shot(
+        screen,
+        {"spy": Spy()},
+        task="molecule",
+        k=1,
+        cv=PredefinedSplit(half),
+        n_draws=2,
+        n_bootstrap=20,
+        random_state=0,
+    )
+    tested = [one for one in asked if not one & set(keys[~treated])]
+    assert tested == [set(keys[treated][half == number]) for number in (0, 1)]
+
+
+class Silent(Given):
+    """No embedding of the molecules that are named."""
+
+    def __init__(self, names=()):
+        self.names = names
+
+    def embed_phenotypes(self, X):
+        Z = super().embed_phenotypes(X).copy()
+        Z[X["Metadata_smiles"].isin(self.names).to_numpy()] = np.nan
+        return Z
+
+
+def test_a_fold_without_any_embedding_ties():
+    molecules = np.repeat(np.arange(8), 4)
+    table = screen_of(molecules, np.tile(np.arange(4), 8), np.eye(8)[molecules])
+    options = {
+        "task": "molecule",
+        "k": 1,
+        "top": (1, 2),
+        "n_draws": 3,
+        "groups": molecules // 4,
+        "cv": 2,
+        "controls": None,
+        "random_state": 0,
+    }
+    models = {
+        "half": Silent(tuple(SMILES[:4])),
+        "one": Silent(tuple(SMILES[:1])),
+        "mute": Silent(tuple(SMILES[:8])),
+        "all": Silent(),
+    }
+    found = study_zero_shot(table, models, **options)
+    scores = found.scores[found.scores["metric"] == "top-1"]
+    for _, rows in scores.groupby("part"):
+        value = rows.set_index("model")["value"]
+        # Four molecules are named, four are guessed among four.
+        assert value["half"] == pytest.approx((1 + 1 / 4) / 2)
+        assert value["all"] == 1
+        # The one comes last in any order: its class has no prototype, its rows tie all.
+        assert value["one"] == pytest.approx((7 + 1 / 4) / 8)
+        assert np.isnan(value["mute"])
+        assert rows.set_index("model")["n"].to_dict() == {"half": 8, "one": 8, "mute": 0, "all": 8}
+    (note,) = (note for note in found.notes if note.startswith("half has no embedding at all"))
+    assert "in 1 of 2 folds (4 molecules) of 2 part(s)" in note
+    assert any(
+        note.startswith("one has no embedding of 4 of 32 query rows") for note in found.notes
+    )
+    assert not any(note.startswith("all") for note in found.notes)
+
+
+def test_recognising_the_molecule_is_computed_from_the_draws():
+    """As a loop: right where the own molecule is a reference of the class, else a guess."""
+    generator = np.random.RandomState(0)
+    molecules = np.repeat(np.arange(9), 4)
+    classes, plates = molecules // 3, np.tile([0, 0, 1, 1], 9)
+    rows = Rows(molecules, classes, plates)
+    plans = question("moa", k=(1, 3), n_draws=9).plans(
+        rows, molecules[:0], np.arange(36), generator
+    )
+    found = list(recognised(rows, plans, (1, 2)))
+    assert [len(plan.draws[0, 0]) for plan, _ in found] == [1, 3]
+    for plan, hits in found:
+        assert [part.split(": ")[1] for part in plan.parts] == [
+            "own molecule may be a reference on another plate"
+        ]
+        for draw, references in enumerate(plan.pool[plan.draws]):
+            for at, query in enumerate(plan.queries):
+                met = molecules[query] in molecules[references]
+                expected = [1, 1] if met else [1 / 3, 2 / 3]
+                np.testing.assert_allclose(hits[draw, :, at], expected)
+
+
+def test_the_spread_over_draws_is_in_the_notes():
+    generator = np.random.RandomState(0)
+    molecules = np.repeat(np.arange(6), 4)
+    Z = random_vectors(generator, 24)
+    found = study_zero_shot(
+        screen_of(molecules, np.tile(np.arange(4), 6), Z),
+        {"given": Given()},
+        task="molecule",
+        k=1,
+        plate=None,
+        cv=2,
+        n_draws=6,
+        controls=None,
+        random_state=0,
+    )
+    (note,) = (note for note in found.notes if "hold the folds and draws fixed" in note)
+    said = float(re.search(r"top-1 of given ([0-9.]+) \(", note).group(1))
+    # Each draw on its own, by the same seeds, is one study of one draw of each fold.
+    seeds = np.random.RandomState(0).randint(np.iinfo(np.int32).max, size=3)
+    table = read_table(
+        screen_of(molecules, np.tile(np.arange(4), 6), Z),
+        task="molecule",
+        label=None,
+        groups=None,
+        cv=2,
+        together=2,
+        plate=None,
+        well=None,
+        controls=None,
+        random_state=int(seeds[0]),
+    )
+    draws = np.random.RandomState(int(seeds[1]))
+    vectors = Given().embed_phenotypes(table.bench.table)
+    figures = np.zeros((6, 6))
+    for train, test in table.bench.folds:
+        (plan,) = question("molecule", n_draws=6).plans(table.rows, train, test, draws)
+        for draw, references in enumerate(plan.pool[plan.draws[:, :, 0]]):
+            for code, reference in zip(plan.classes, references, strict=True):
+                wells = test[(table.rows.molecules[test] == code) & (test != reference)]
+                named = plan.classes[(vectors[wells] @ vectors[references].T).argmax(axis=1)]
+                figures[draw, code] = np.mean(named == code)
+    assert said == pytest.approx(figures.mean(axis=1).std(ddof=1), abs=6e-4)
+    once = study_zero_shot(
+        screen_of(molecules, np.tile(np.arange(4), 6), Z),
+        {"given": Given()},
+        task="molecule",
+        k=1,
+        cv=2,
+        n_draws=1,
+        controls=None,
+        random_state=0,
+    )
+    assert not any("standard deviation" in note for note in once.notes)
