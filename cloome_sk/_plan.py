@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 def training_plan(embedder: Any) -> TrainingPlan:
     """Read the parameters; draws the seed, which advances a `RandomState` the user gave."""
     from cloome_sk.training import TrainingPlan
+    from cloome_sk.training.processes import check_draws
 
+    check_draws(embedder.random_state)
     rng = check_random_state(embedder.random_state)
     device = resolve_device(embedder.device)
     if embedder.compile:

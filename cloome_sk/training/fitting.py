@@ -11,6 +11,7 @@ from functools import partial
 from itertools import chain
 from typing import Any
 
+import joblib
 import numpy as np
 import torch
 from skorch.callbacks import Callback
@@ -33,6 +34,13 @@ ONE_AT_A_TIME = threading.RLock()
 """torch draws from one generator a process, which trainings in two threads would share.
 
 In one thread a callback of one training may run another."""
+
+
+_PARTS = (
+    *("phenotype", "phenotype_index", "molecule", "molecule_index", "groups", "targets"),
+    *("values", "members", "sizes", "sources", "extras"),
+)
+"""Of datasets, and of network inputs that are read later: what they hold."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,7 +238,9 @@ def train_network(
     ValueError
         If a pattern of the plan fits no weight.
     """
-    # The last three undo what a caller's context may have changed about new tensors.
+    # The last ones undo what a caller's context may have changed: new tensors, and precision.
+    # torch forgets which weights it has cast when the outermost autocast ends, which is here not
+    # that of an update: without `cache_enabled=False`, all would compute with the first weights.
     with (
         ONE_AT_A_TIME,
         joined(plan.device, plan.batch_size) as processes,
@@ -238,6 +248,8 @@ def train_network(
         torch.inference_mode(False),
         torch.enable_grad(),
         torch.device("cpu"),
+        torch.autocast("cpu", enabled=False, cache_enabled=False),
+        torch.autocast(torch.device(processes.device).type, enabled=False, cache_enabled=False),
     ):
         network = task.network().float()
         if start is not None:
@@ -285,7 +297,11 @@ def _train(
 ) -> dict[str, torch.Tensor]:
     """Train a network; the weights to keep."""
     rank, size = world()
-    check_same("training pairs", len(task.dataset))
+    if size > 1:
+        check_same("training pairs", (len(task.dataset), _content(task.dataset)))
+        if progress.validation is not None:
+            pairs = progress.validation.pairs
+            check_same("held-out pairs", (len(pairs), _content(pairs)))
     sampler: Any = task.sampler(plan.seed)
     n_batches = len(sampler)
     n_steps = int(plan.max_epochs * n_batches)
@@ -335,6 +351,14 @@ def _train(
     if progress.best_state is not None:
         return progress.best_state
     return (network if average is None else average.network).state_dict()
+
+
+def _content(held: Any) -> str:
+    """Name what a dataset holds; of images their paths."""
+    if isinstance(held, torch.Tensor):
+        held = held.numpy()
+    parts = [_content(part) for name in _PARTS if (part := getattr(held, name, None)) is not None]
+    return str(joblib.hash(parts or held))
 
 
 def _callbacks(plan: FitPlan, n_steps: int) -> list[Callback]:

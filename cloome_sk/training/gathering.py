@@ -232,6 +232,18 @@ def check_same(what: str, value: Any) -> None:
             )
 
 
+def wait_for_others() -> None:
+    """Go on when all processes are here.
+
+    Raises
+    ------
+    ConnectionError
+        If another process has ended.
+    """
+    with _others_answer():
+        dist.barrier()
+
+
 class _Gathered(torch.autograd.Function):
     """Rows of all processes; the gradient of a process is the sum of what all have for its rows."""
 

@@ -8,12 +8,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch.distributed.rendezvous import rendezvous
 
-from cloome_sk.training.gathering import world
+from cloome_sk.training.gathering import wait_for_others, world
 
 TIMEOUT = 1800.0
 """Seconds that a process waits for the others: longer than any does something alone."""
@@ -106,10 +107,36 @@ def joined(device: str, batch_size: int, *, timeout: float = TIMEOUT) -> Iterato
         with torch.cuda.device(device) if device.startswith("cuda") else nullcontext():
             yield Processes(rank, size, device)
         if ours:
-            dist.barrier()  # the first to end would look lost to others in their last exchange
+            wait_for_others()  # the first to end would look lost to others in their last exchange
     finally:
         if ours:
             dist.destroy_process_group()
+
+
+def check_draws(random_state: Any) -> None:
+    """Refuse processes that would each draw other random numbers before they meet.
+
+    Parameters
+    ----------
+    random_state : int, RandomState or None
+        The parameter of an estimator that is about to draw from it.
+
+    Raises
+    ------
+    ValueError
+        If it is None, and there are several processes: each would hold out other molecules.
+
+    Examples
+    --------
+    >>> from cloome_sk.training.processes import check_draws
+    >>> check_draws(None)  # alone
+    """
+    size = _told(os.environ)[1] if world()[1] == 1 else world()[1]
+    if random_state is None and size > 1:
+        raise ValueError(
+            f"random_state=None draws other numbers in each of the {size} processes that train "
+            "together, which would hold out other molecules. Give an integer."
+        )
 
 
 def _told(environment: Mapping[str, str]) -> tuple[int, int]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
 from cloome_sk._measures import LARGER_IS_BETTER
 from cloome_sk.networks import DualEncoder
-from cloome_sk.training.gathering import average_buffers, from_first, world
+from cloome_sk.training.gathering import average_buffers, check_same, from_first, world
 from cloome_sk.training.snapshots import SnapshotError, Snapshots
 from cloome_sk.training.validation import Validation
 
@@ -45,6 +46,8 @@ class Progress:
         objective, and what was measured.
     best_state : dict of str to Tensor, or None
         The weights of the best epoch.
+    objective_state : dict of str to Tensor
+        The state of the objective after the epoch whose weights are kept.
     """
 
     def __init__(
@@ -69,6 +72,7 @@ class Progress:
         self.records: list[dict[str, Any]] = []
         self.best_epoch = 0
         self.best_state: dict[str, torch.Tensor] | None = None
+        self.objective_state: dict[str, Any] = {}
         self._sum, self._n_pairs = 0.0, 0
 
     @property
@@ -94,6 +98,11 @@ class Progress:
             If the state of a schedule or objective of the user could not be read back.
         SnapshotError
             If states cannot be kept, or the one to go on from not be read.
+
+        Warns
+        -----
+        UserWarning
+            If there is nothing to go on from where other trainings are.
         """
         if self.validation is not None:
             self.validation.check(self.monitor, net.criterion_.objective)
@@ -107,6 +116,7 @@ class Progress:
         state = self.snapshots.newest() if self.resume else None
         if state is None:
             if not world()[0]:
+                self._warn_of_others(self.snapshots)
                 self.snapshots.clear()
         else:
             try:
@@ -118,6 +128,22 @@ class Progress:
                     "training, as when another version of a package wrote it: "
                     f"{why} Remove the folder to begin anew."
                 ) from error
+        check_same(
+            "state to go on from, in a `checkpoint_dir` that all of them see (here as epochs, "
+            "batches of the next, and updates)",
+            (self.epoch, self.batch, self.n_updates),
+        )
+
+    def _warn_of_others(self, snapshots: Snapshots) -> None:
+        others = snapshots.others() if self.resume else 0
+        if others:
+            warnings.warn(
+                f"resume=True has nothing to go on from in {str(snapshots.folder.parent)!r}, which "
+                f"holds {others} other training(s), and begins anew. It looked for "
+                f"{snapshots.folder.name!r}, named by parameters, code and data: one of these is "
+                "new, or differs from what it was.",
+                stacklevel=2,
+            )
 
     def end_batch(self, net: ContrastiveNet, objective: float, n_pairs: int) -> None:
         """Count an update, and keep the state if it is time.
@@ -159,10 +185,13 @@ class Progress:
         if self.validation is not None:
             record |= self.validation(cast(DualEncoder, network), net.criterion_.objective)
         self.records.append(record)
-        if self.validation is not None and self._is_best():
+        better = self.validation is not None and self._is_best()
+        if better:
             self.best_epoch = self.epoch
             if self.keep_best:
                 self.best_state = _copied(network.state_dict())
+        if better or self.best_state is None:
+            self.objective_state = _objective_state(net)
         if self.snapshots is not None:
             self._write(net)
 
@@ -191,6 +220,7 @@ class Progress:
             "sums": [self._sum, self._n_pairs],
             "records": self.records,
             "best": self.best_state,
+            "objective_state": self.objective_state,
         }
         self.snapshots.write(state, self.epoch, self.batch)
 
@@ -213,6 +243,14 @@ class Progress:
         self._sum, self._n_pairs = state["sums"]
         self.records = list(state["records"])
         self.best_state = state["best"]
+        self.objective_state = state["objective_state"]
+
+
+def _objective_state(net: ContrastiveNet) -> dict[str, torch.Tensor]:
+    """The tensors of an objective that is a module; a user's may have a state beside them."""
+    objective = getattr(net.criterion_, "objective", None)
+    state = objective.state_dict() if isinstance(objective, torch.nn.Module) else {}
+    return _copied({name: part for name, part in state.items() if isinstance(part, torch.Tensor)})
 
 
 def _copied(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

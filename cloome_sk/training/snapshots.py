@@ -6,6 +6,8 @@ import errno
 import io
 import os
 import re
+import socket
+import time
 import warnings
 from collections.abc import Mapping
 from contextlib import suppress
@@ -20,12 +22,16 @@ from cloome_sk import __version__
 KEPT = 2
 """Snapshots that stay: should the last one be damaged, the one before it is there."""
 FORMAT = 1
+ABANDONED = 86_400.0
+"""Seconds after which a half-written file is of no living process, wherever that runs."""
 _NAME = re.compile(r"epoch-(\d{6})-batch-(\d{9})\.pt")
+_TEMPORARY = re.compile(r".*\.on-(?P<host>.*)\.(?P<process>\d+)\.tmp")
 _EXPLAINED = {
+    errno.ENOENT: "the folder, or a file in it, was removed by another program",
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
     errno.EROFS: "the file system is read-only",
-    errno.EACCES: "it may not be written to",
+    errno.EACCES: "it may not be written to or read",
     errno.EPERM: "it may not be written to",
 }
 
@@ -81,7 +87,7 @@ class Snapshots:
             If it cannot be written; the states that were there are as before.
         """
         path = self.folder / f"epoch-{epoch:06d}-batch-{batch:09d}.pt"
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
+        temporary = self._temporary(path.stem)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with temporary.open("wb") as file:
@@ -97,13 +103,16 @@ class Snapshots:
             raise _refusal(
                 error,
                 f"The state of training cannot be kept in {str(self.folder)!r}",
-                " Training stopped; what was written before is whole, and resume=True goes on "
-                "from it once there is room.",
+                " Training stopped; states that were written before are as they were, and "
+                "resume=True goes on from the last of them once this is mended.",
             ) from error
-        for old in self._paths()[:-KEPT]:
-            old.unlink(missing_ok=True)
-        for left in self.folder.glob("*.tmp"):  # of a process that was killed while it wrote
-            left.unlink(missing_ok=True)
+        # What cannot be removed now, as a file that another process reads, is next time.
+        with suppress(OSError):
+            for old in self._paths()[:-KEPT]:
+                old.unlink(missing_ok=True)
+            for left in self.folder.glob("*.tmp"):
+                if _is_abandoned(left):
+                    left.unlink(missing_ok=True)
 
     def try_folder(self) -> None:
         """Find out that states can be kept before there is one, after hours of training.
@@ -113,11 +122,11 @@ class Snapshots:
         SnapshotError
             If the folder cannot be made, or not be written to.
         """
-        probe = self.folder / f"{os.getpid()}.tmp"
+        probe = self._temporary("probe")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             probe.write_bytes(b"")
-            probe.unlink()
+            probe.unlink(missing_ok=True)
         except (OSError, ValueError) as error:  # a ValueError: no path has a null character
             text = f"checkpoint_dir: {str(self.folder)!r} cannot be used"
             raise _refusal(error, text) from error
@@ -167,6 +176,9 @@ class Snapshots:
                 state = torch.load(path, map_location="cpu", weights_only=True)
                 if not isinstance(state, dict) or state.get("format") != FORMAT:
                     raise ValueError("it was written by another version")
+            except FileNotFoundError:
+                # Another process that runs the same training has written later ones since.
+                return self.newest()
             except Exception as error:
                 problems.append(f"{path.name} ({str(error).splitlines()[0][:120]})")
                 continue
@@ -211,10 +223,53 @@ class Snapshots:
             text = f"An earlier state of this training in {str(self.folder)!r} cannot be removed"
             raise _refusal(error, text) from error
 
+    def others(self) -> int:
+        """Count the other trainings whose states lie in the same folder.
+
+        Returns
+        -------
+        int
+            0 where there is no such folder.
+        """
+        found = self.folder.parent.glob("*/epoch-*-batch-*.pt")
+        return len({path.parent for path in found} - {self.folder})
+
+    def _temporary(self, stem: str) -> Path:
+        """Where to write: the name says which process does, and on which machine."""
+        return self.folder / f"{stem}.on-{socket.gethostname()}.{os.getpid()}.tmp"
+
     def _paths(self) -> list[Path]:
-        if not self.folder.is_dir():
+        try:
+            names = [name for name in os.listdir(self.folder) if _NAME.fullmatch(name)]
+        except (FileNotFoundError, NotADirectoryError):
             return []
-        return sorted(path for path in self.folder.iterdir() if _NAME.fullmatch(path.name))
+        except OSError as error:
+            text = f"The states of training in {str(self.folder)!r} cannot be listed"
+            raise _refusal(error, text) from error
+        return sorted(path for name in names if (path := self.folder / name).exists())
+
+
+def _is_abandoned(temporary: Path) -> bool:
+    """Whether a process that wrote this was killed meanwhile; one that lives still needs it."""
+    found = _TEMPORARY.fullmatch(temporary.name)
+    # Windows has no way to ask for a process that would not disturb it.
+    if os.name == "posix" and found is not None and found["host"] == socket.gethostname():
+        process = int(found["process"])
+        return process == os.getpid() or not _is_alive(process)
+    try:
+        return time.time() - temporary.stat().st_mtime > ABANDONED
+    except FileNotFoundError:
+        return False
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)  # asks, and sends nothing
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        pass
+    return True
 
 
 def _plain(values: Any) -> Any:

@@ -48,8 +48,13 @@ class Validation:
         list of str
             Names as of `__call__`.
         """
-        counted = len(self.pairs) <= MAX_PAIRS and getattr(objective, "reads", None) is None
+        counted = len(self.pairs) <= MAX_PAIRS and self._has_negatives
+        counted = counted and getattr(objective, "reads", None) is None
         return [name for name in LARGER_IS_BETTER if counted or name != "valid_objective"]
+
+    @property
+    def _has_negatives(self) -> bool:
+        return bool((self.pairs.groups != self.pairs.groups[0]).any())
 
     def check(self, monitor: str, objective: Objective) -> None:
         """Refuse to decide by what will not be measured.
@@ -70,7 +75,9 @@ class Validation:
         if monitor in measured:
             return
         why = "the objective reads the inputs of a batch, as CWCL does"
-        if getattr(objective, "reads", None) is None:
+        if getattr(objective, "reads", None) is None and not self._has_negatives:
+            why = "all held-out pairs are positives of each other"
+        elif getattr(objective, "reads", None) is None:
             why = f"there are {len(self.pairs):,} held-out pairs, more than {MAX_PAIRS:,}"
         raise ValueError(
             f"monitor={monitor!r} is not measured, since {why}. Choose one of "
@@ -86,7 +93,7 @@ class Validation:
             The network; in evaluation mode afterwards.
         objective : callable
             The objective. Where it reads inputs, or there are more than 4,096 pairs, it is not
-            evaluated: it would be that of another batch.
+            evaluated: it would be that of another batch. Nor is it where no pair has a negative.
 
         Returns
         -------
@@ -98,8 +105,8 @@ class Validation:
         network.eval()
         molecules = self.pairs.molecule_index
         distinct, codes = np.unique(molecules, return_inverse=True)
-        phenotype = self._embedded(network.phenotype, self.pairs.phenotype, None)
-        phenotype = phenotype[self.pairs.phenotype_index]
+        shown, places = np.unique(self.pairs.phenotype_index, return_inverse=True)
+        phenotype = self._embedded(network.phenotype, self.pairs.phenotype, shown)[places]
         molecule = self._embedded(network.molecule, self.pairs.molecule, distinct)
         found = [
             retrieval_ranks(
@@ -124,12 +131,8 @@ class Validation:
             )
         return measured
 
-    def _embedded(self, network: Any, values: Any, rows: np.ndarray | None) -> np.ndarray:
-        if isinstance(values, torch.Tensor):
-            values = values.numpy()
-        if rows is not None:
-            values = values[rows]
-        return embed(network, values, self.device, precision=self.precision)
+    def _embedded(self, network: Any, values: Any, rows: np.ndarray) -> np.ndarray:
+        return embed(network, _Part(values, rows), self.device, precision=self.precision)
 
     def _objective(
         self, network: DualEncoder, objective: Objective, *embedded: np.ndarray
@@ -144,3 +147,18 @@ class Validation:
                 positives=None if alone else positives.to(self.device),
             )
         return float(value)
+
+
+class _Part:
+    """Some rows of inputs, taken when they are asked for: of images not all fit into memory."""
+
+    def __init__(self, values: Any, rows: np.ndarray) -> None:
+        self.values = values
+        self.rows = rows
+        self.shape = (len(rows), *values.shape[1:])
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, places: slice) -> Any:
+        return self.values[self.rows[places]]

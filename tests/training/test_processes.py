@@ -9,12 +9,13 @@ import sys
 import textwrap
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch.distributed as dist
 from joblib import Parallel, delayed
 
 import cloome_sk
-from cloome_sk.training.processes import VARIABLES, Processes, joined
+from cloome_sk.training.processes import VARIABLES, Processes, check_draws, joined
 
 
 @pytest.fixture(autouse=True)
@@ -65,6 +66,15 @@ def test_an_environment_that_contradicts_itself(launched, changed, words):
     launched(**changed)
     with pytest.raises(ValueError, match=words):
         join()
+
+
+def test_draws_that_each_process_would_make_for_itself(launched):
+    check_draws(None)
+    launched()
+    with pytest.raises(ValueError, match=r"in each of the 2 processes .* Give an integer"):
+        check_draws(None)
+    for given in (0, np.random.RandomState(0)):
+        check_draws(given)
 
 
 def test_too_few_pairs_for_the_processes(launched):
@@ -194,6 +204,22 @@ def test_a_lost_process_is_an_error_in_the_others(run_processes, lost, how):
     assert code == 1, output
     assert f"ConnectionError: Process {1 - lost} of 2 could not exchange data" in output
     assert "its own message says why" in output
+
+
+@pytest.mark.slow
+def test_a_process_that_ends_before_the_others_leave(run_processes):
+    program = (
+        ROUNDS
+        + """
+    with joined("cpu", 8) as processes:
+        train(processes, 3)
+        if processes.rank == 1:
+            os._exit(3)
+"""
+    )
+    (code, output), (lost, _) = run_processes(program, timeout=60)
+    assert (code, lost) == (1, 3), output
+    assert "ConnectionError: Process 0 of 2 could not exchange data" in output
 
 
 @pytest.mark.slow

@@ -40,6 +40,9 @@ def table():
     return make_profiles(n_compounds=24, random_state=0)
 
 
+ANEW = r"nothing to go on from .* holds 1 other training.* begins anew"
+
+
 def n_trainings(folder):
     return len(list(Path(folder).iterdir()))
 
@@ -87,7 +90,8 @@ class Scaled:
 )
 def test_functions_of_one_name_are_not_mixed_up(X, tmp_path, one, other):
     embedder(tmp_path, **one).fit(X)
-    embedder(tmp_path, **other).fit(X, resume=True)
+    with pytest.warns(UserWarning, match=ANEW):
+        embedder(tmp_path, **other).fit(X, resume=True)
     assert n_trainings(tmp_path) == 2
     embedder(tmp_path, **other).fit(X, resume=True)
     assert n_trainings(tmp_path) == 2
@@ -97,14 +101,15 @@ def test_labels_of_batches_are_part_of_the_name(X, tmp_path):
     numbers = np.arange(len(X))
     for plates in (numbers % 3, numbers % 4):
         labelled = X.assign(hit=plates)
-        embedder(tmp_path, batch_labels="hit").fit(labelled, resume=True)
+        embedder(tmp_path, batch_labels="hit").fit(labelled)
     assert n_trainings(tmp_path) == 2
 
 
 def test_a_warm_start_is_another_training(X, tmp_path):
     fitted = embedder(tmp_path, warm_start=True).fit(X)
     before = fitted.state_
-    fitted.fit(X, resume=True)
+    with pytest.warns(UserWarning, match=ANEW):
+        fitted.fit(X, resume=True)
     assert n_trainings(tmp_path) == 2
     assert any((fitted.state_[name] != before[name]).any() for name in before)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 
@@ -90,3 +91,68 @@ def test_a_gradient_in_parts_is_that_of_the_batch():
     whole, parts = alone((), 2), alone((), 2, gradient_cache=7)
     for name, value in whole.state_.items():
         np.testing.assert_allclose(parts.state_[name], value, atol=2e-5, err_msg=name)
+
+
+DIFFERENT = """
+    import os, sys, warnings
+    from cloome_sk import CloomeEmbedder
+    from cloome_sk.datasets import make_profiles
+    from cloome_sk.encoders import MoleculeEncoder, ProfileEncoder
+
+    folder, rank = sys.argv[1], int(os.environ["RANK"])
+
+    def embedder(**changes):
+        chosen = dict(n_components=4, batch_size=64, max_epochs=2, device="cpu", random_state=0)
+        return CloomeEmbedder(
+            ProfileEncoder(hidden_sizes=(8,)), MoleculeEncoder(hidden_sizes=(8,)),
+            **{**chosen, **changes},
+        )
+
+    X = make_profiles(n_compounds=40, random_state=0)
+    Y = X[X["Metadata_control_type"].isna()]
+    molecules = Y["Metadata_smiles"].unique()
+"""
+
+
+def refused(run_processes, program, words):
+    for code, output in run_processes(DIFFERENT + program):
+        assert code == 1, output
+        assert re.search(words, output), output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("fit", "words"),
+    [
+        (
+            "embedder(validation=0.3, random_state=None).fit(X)",
+            "random_state=None draws other numbers in each of the 2 processes",
+        ),
+        # The same number of pairs and molecules, and not the same.
+        (
+            "embedder(validation=0.3, random_state=rank).fit(X)",
+            r"must have the same training pairs.*process 0 has \(.*process 1 \(",
+        ),
+        (
+            "embedder(controls=None).fit(Y[Y['Metadata_smiles'] != molecules[rank]])",
+            "must have the same training pairs",
+        ),
+        (
+            "embedder(controls=None, validation=Y[Y['Metadata_smiles'].isin(molecules[rank:][:3])]"
+            ").fit(Y[~Y['Metadata_smiles'].isin(molecules[:4])])",
+            "must have the same held-out pairs",
+        ),
+    ],
+)
+def test_processes_with_other_pairs_are_refused(run_processes, fit, words):
+    refused(run_processes, f"\n    {fit}\n", words)
+
+
+@pytest.mark.slow
+def test_a_folder_of_states_that_only_one_process_sees(run_processes):
+    program = """
+    embedder(checkpoint_dir=f"{folder}/{rank}").fit(X)
+    embedder(checkpoint_dir=f"{folder}/{rank}").fit(X, resume=True)
+    """
+    words = r"same state to go on from, in a `checkpoint_dir` .* \(2, 0, \d+\) .* \(0, 0, 0\)"
+    refused(run_processes, program, words)

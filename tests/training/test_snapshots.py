@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import warnings
 from collections import Counter
 
 import numpy as np
@@ -93,6 +99,110 @@ def test_a_state_that_cannot_be_removed(tmp_path):
     (kept.folder / "epoch-000001-batch-000000000.pt").mkdir(parents=True)
     with pytest.raises(SnapshotError, match="cannot be removed"):
         kept.clear()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="asks the system for a process")
+def test_what_a_living_process_writes_is_left_alone(tmp_path):
+    kept = Snapshots(tmp_path, "one")
+    kept.folder.mkdir()
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        here = socket.gethostname()
+        living = kept.folder / f"epoch-000001-batch-000000000.on-{here}.{other.pid}.tmp"
+        elsewhere = kept.folder / "epoch-000001-batch-000000000.on-another.machine.7.tmp"
+        old = kept.folder / "epoch-000001-batch-000000000.on-third.7.tmp"
+        for path in (living, elsewhere, old):
+            path.write_bytes(b"half of it")
+        os.utime(old, (0, 0))
+        kept.write({}, 1, 0)
+        assert set(kept.folder.glob("*.tmp")) == {living, elsewhere}
+        other.kill()
+    kept.write({}, 2, 0)
+    assert set(kept.folder.glob("*.tmp")) == {elsewhere}
+
+
+WRITES = """
+import sys, torch
+from cloome_sk.training.snapshots import Snapshots
+kept = Snapshots(sys.argv[1], "one")
+for epoch in range(100):
+    kept.write({"weights": torch.ones(100_000)}, epoch, 0)
+    assert kept.newest() is not None
+"""
+
+
+def test_two_processes_may_run_the_same_training(tmp_path):
+    command = [sys.executable, "-c", WRITES, str(tmp_path)]
+    started = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    for process in started:
+        _, shown = process.communicate(timeout=120)
+        assert not process.returncode, shown
+    assert len(list(tmp_path.rglob("*.*"))) == snapshots.KEPT
+
+
+def test_a_state_that_another_process_replaces_while_it_is_looked_for(tmp_path, monkeypatch):
+    kept = Snapshots(tmp_path, "one")
+    for epoch in (1, 2):
+        kept.write({"at": epoch}, epoch, 0)
+
+    def load(path, **options):
+        if "000002" in path.name:
+            for epoch in (3, 4):
+                kept.write({"at": epoch}, epoch, 0)
+        return original(path, **options)
+
+    original = torch.load
+    monkeypatch.setattr(snapshots.torch, "load", load)
+    assert kept.newest()["at"] == 4
+
+
+@pytest.mark.parametrize("act", ["newest", "clear"])
+def test_a_folder_that_is_removed_while_it_is_looked_at(tmp_path, monkeypatch, act):
+    kept = Snapshots(tmp_path, "one")
+    kept.write({}, 1, 0)
+
+    def listed(folder):
+        names = original(folder)
+        shutil.rmtree(kept.folder)
+        return names
+
+    original = os.listdir
+    monkeypatch.setattr(snapshots.os, "listdir", listed)
+    assert getattr(kept, act)() is None
+
+
+def test_a_folder_that_may_not_be_listed(tmp_path, monkeypatch):
+    def refused(folder):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(snapshots.os, "listdir", refused)
+    with pytest.raises(SnapshotError, match="cannot be listed: it may not be written to or read"):
+        Snapshots(tmp_path, "one").newest()
+
+
+def test_a_file_that_vanishes_while_it_is_written_is_no_matter_of_room(tmp_path, monkeypatch):
+    def replace(source, target):
+        os.unlink(source)
+        return original(source, target)
+
+    original = os.replace
+    monkeypatch.setattr(snapshots.os, "replace", replace)
+    with pytest.raises(SnapshotError, match="was removed by another program") as caught:
+        Snapshots(tmp_path, "one").write({}, 1, 0)
+    assert "room" not in str(caught.value)
+
+
+def test_beginning_anew_beside_other_trainings_is_said(X, tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        embedder(tmp_path).fit(X, resume=True)  # an empty folder
+        embedder(tmp_path).fit(X, resume=True)
+        embedder(tmp_path, lr=2e-3).fit(X)
+    (tmp_path / "notes").mkdir()
+    with pytest.warns(UserWarning, match="nothing to go on from") as caught:
+        embedder(tmp_path, lr=3e-3).fit(X, resume=True)
+    assert f"{str(tmp_path)!r}, which holds 2 other training(s)" in str(caught[0].message)
+    newest = max(tmp_path.glob("*/*.pt"), key=lambda path: path.stat().st_mtime_ns)
+    assert repr(newest.parent.name) in str(caught[0].message)
 
 
 @pytest.mark.parametrize("resume", ["yes", 1, None])

@@ -259,8 +259,10 @@ def test_a_warm_start_is_validated_with_molecules_it_never_saw(X):
     names = treated(X)["Metadata_smiles"].unique()
     first = X[~X["Metadata_smiles"].isin(names[20:])]
     embedder = quick(warm_start=True, max_epochs=1).fit(first)
-    with pytest.raises(ValueError, match="holds out 0 of 0"):
+    with pytest.raises(ValueError, match=r"all 20 molecules of X were seen by the earlier fit"):
         embedder.set_params(validation=0.3).fit(first)
+    with pytest.raises(ValueError, match=r"the earlier fit.* lacked: .*holds out 0 of 1 molecules"):
+        embedder.fit(X[X["Metadata_smiles"].isin(names[:21])])
     embedder.set_params(validation=0.3).fit(X)
     with pytest.raises(ValueError, match="are in the training table too"):
         embedder.set_params(validation=first).fit(X[X["Metadata_smiles"].isin(names[20:])])
