@@ -14,7 +14,7 @@ from sklearn.base import clone
 
 from cloome_sk._identity import training_name
 from cloome_sk._plan import embedding_precision, training_plan
-from cloome_sk._samples import Samples, held_out, samples, validation_samples
+from cloome_sk._samples import Samples, held_out, held_samples, samples, validation_samples
 from cloome_sk._start import (
     encoders_for,
     read_start,
@@ -23,7 +23,7 @@ from cloome_sk._start import (
     untrained_state,
 )
 from cloome_sk._validation import check_enough, check_held_out_table, named
-from cloome_sk._warm_start import check_same_file, encoders_again
+from cloome_sk._warm_start import as_arrays, check_same_file, encoders_again, objective_again
 from cloome_sk.encoders import MoleculeEncoder
 from cloome_sk.encoders.auto import auto_encoder
 from cloome_sk.encoders.base import Encoder
@@ -49,6 +49,7 @@ def learned(embedder: Any, X: Any, resume: bool) -> dict[str, Any]:
     if again:
         check_same_file(embedder, checkpoint)
         phenotype, molecule = encoders_again(embedder)
+        plan = replace(plan, objective=objective_again(plan.objective, embedder.objective_state_))
         checkpoint = None
     else:
         phenotype, molecule = _fresh_encoders(embedder, X, checkpoint)
@@ -64,7 +65,7 @@ def learned(embedder: Any, X: Any, resume: bool) -> dict[str, Any]:
     known = rows[~held]
     check_enough(len(known), len(X), controls)
     if again:
-        phenotype_inputs = phenotype.inputs(X).take(known)
+        phenotype_inputs = phenotype.read_inputs(X, known, embedder.verbose)
     else:
         if held.any() and molecule.learns:
             molecule.fit(X, known)
@@ -81,19 +82,26 @@ def learned(embedder: Any, X: Any, resume: bool) -> dict[str, Any]:
         {"plates": embedder.batch_plates, "balance": embedder.batch_labels},
     )
     check_enough(len(found.rows), len(X), controls)
-    table = embedder.validation
+    table, valid = embedder.validation, None
     if held.any():
-        table = X.iloc[rows[held]] if hasattr(X, "iloc") else X[rows[held]]
-    valid = None
-    if table is not None:
-        asked = embedder.controls
-        trained_on = np.concatenate([found.keys, before])
-        where = "the table of validation="
-        if held.any():
-            where = f"the rows that validation={embedder.validation} holds out"
+        with named(f"the rows that validation={table} holds out"):
+            inputs = molecule_inputs.take(rows[held])
+            of = (rows[held], keys[held], phenotype, inputs, embedder.positives, embedder.verbose)
+            valid = held_samples(X, *of)
+    elif table is not None:
         check_held_out_table(table, X)
-        with named(where):
-            valid = validation_samples(table, phenotype, molecule, controls, asked, trained_on)
+        trained_on = np.concatenate([found.keys, before])
+        with named("the table of validation="):
+            valid = validation_samples(
+                table,
+                phenotype,
+                molecule,
+                controls,
+                embedder.controls,
+                trained_on,
+                embedder.positives,
+                embedder.verbose,
+            )
     start = (
         partial(_put_state, embedder.state_)
         if again
@@ -101,16 +109,20 @@ def learned(embedder: Any, X: Any, resume: bool) -> dict[str, Any]:
     )
     sha256 = None if checkpoint is None else checkpoint.sha256
     prepared = (phenotype, molecule, found, valid, plan, start, resume, sha256)
-    state, history = embedder._train(*prepared)
+    state, history, objective_state = embedder._train(*prepared)
+    skipped = [np.setdiff1d(treated, rows), found.skipped]
+    if held.any() and valid is not None:
+        skipped.append(valid.skipped)
     return {
         "phenotype_": phenotype,
         "molecule_": molecule,
         "controls_": controls,
         "n_pairs_": len(found.rows),
-        "skipped_rows_": np.union1d(np.setdiff1d(treated, rows), found.skipped),
+        "skipped_rows_": np.unique(np.concatenate(skipped)),
         "molecules_seen_": _seen(embedder if again else None, found, valid),
         "n_components_": int(embedder.n_components),
         "state_": state,
+        "objective_state_": objective_state,
         "inv_tau_": math.exp(state["log_inv_tau"]),
         "checkpoint_sha256_": embedder.checkpoint_sha256_ if again else sha256,
         "_history": history,
@@ -129,9 +141,23 @@ def _fresh_encoders(embedder: Any, X: Any, checkpoint: Any) -> tuple[Encoder, Mo
 
 def _held_rows(embedder: Any, keys: np.ndarray, before: np.ndarray, seed: int) -> np.ndarray:
     held = np.zeros(len(keys), dtype=bool)
-    if isinstance(embedder.validation, Real):
-        new = ~np.isin(keys.astype(str), before.astype(str))
-        held[new] = held_out(keys[new], float(embedder.validation), seed)
+    if not isinstance(embedder.validation, Real):
+        return held
+    share = float(embedder.validation)
+    new = ~np.isin(keys.astype(str), before.astype(str))
+    if new.all():
+        return held_out(keys, share, seed)
+    if not new.any():
+        raise ValueError(
+            f"validation={share} holds out molecules that were never trained on, and all "
+            f"{len(np.unique(keys))} molecules of X were seen by the earlier fit, which "
+            "warm_start=True goes on from. Give validation= a table of other molecules, or None; "
+            "or begin anew with warm_start=False."
+        )
+    with named(
+        "the molecules of X that the earlier fit, which warm_start=True goes on from, lacked"
+    ):
+        held[new] = held_out(keys[new], share, seed)
     return held
 
 
@@ -168,8 +194,8 @@ def trained(
     start: Callable[[DualEncoder], None],
     resume: bool,
     sha256: str | None,
-) -> tuple[dict[str, np.ndarray], list[dict[str, Any]]]:
-    """Train the networks of fitted encoders; weights and history as arrays and numbers."""
+) -> tuple[dict[str, np.ndarray], list[dict[str, Any]], dict[str, np.ndarray]]:
+    """Train the networks of fitted encoders; weights, history, and the state of the objective."""
     from cloome_sk.training import train_pairs
     from cloome_sk.training.progress import Progress
     from cloome_sk.training.schedules import checked
@@ -197,7 +223,7 @@ def trained(
         resume=resume,
     )
     n_components = int(embedder.n_components)
-    return train_pairs(
+    state, history = train_pairs(
         partial(phenotype.make_network, n_components),
         partial(molecule.make_network, n_components),
         pairs,
@@ -207,6 +233,7 @@ def trained(
         found.batching,
         embedder.callbacks or (),
     )
+    return state, history, as_arrays(progress.objective_state)
 
 
 def taken_over(embedder: Any, checkpoint: Any, X: Any = None, controls: Any = None) -> dict:
@@ -229,6 +256,7 @@ def taken_over(embedder: Any, checkpoint: Any, X: Any = None, controls: Any = No
         "molecules_seen_": np.zeros(0, dtype=object),
         "n_components_": checkpoint.n_components,
         "state_": state,
+        "objective_state_": {},
         "inv_tau_": checkpoint.inv_tau,
         "checkpoint_sha256_": checkpoint.sha256,
         "_history": [],

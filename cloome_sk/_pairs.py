@@ -11,7 +11,11 @@ from cloome_sk._tables import match_column, row_name
 
 
 def positive_groups(
-    X: Any, rows: np.ndarray, keys: np.ndarray, positives: str | list[str] | tuple[str, ...]
+    X: Any,
+    rows: np.ndarray,
+    keys: np.ndarray,
+    positives: str | list[str] | tuple[str, ...],
+    contrast: bool = True,
 ) -> np.ndarray:
     """Codes of the training pairs; pairs of equal code are positives of each other.
 
@@ -25,6 +29,8 @@ def positive_groups(
         Their molecules.
     positives : str or list of str
         "pair", "molecule", or the columns that must agree, where "molecule" is the molecule.
+    contrast : bool, default=True
+        Whether the pairs are trained on, so that one group of all is refused.
 
     Returns
     -------
@@ -47,13 +53,14 @@ def positive_groups(
     names = [positives] if isinstance(positives, str) else list(positives)
     if not names:
         raise ValueError('positives is empty; give "molecule", "pair" or a list of columns.')
+    kind = "training" if contrast else "held-out"
     parts = {
-        str(place): keys if name == "molecule" else _column(X, rows, name)
+        str(place): keys if name == "molecule" else _column(X, rows, name, kind)
         for place, name in enumerate(names)
     }
     groups = pd.DataFrame(parts).groupby(list(parts), sort=False).ngroup()
     codes = groups.to_numpy(dtype=np.intp, copy=True)  # torch refuses pandas' read-only memory
-    if codes.max() == 0:
+    if contrast and codes.max() == 0:
         raise ValueError(f"positives={positives!r} makes one group of all {len(rows)} pairs.")
     return codes
 
@@ -75,7 +82,7 @@ def one_row_a_bag(
     return np.sort(first)
 
 
-def _column(X: Any, rows: np.ndarray, name: str) -> np.ndarray:
+def _column(X: Any, rows: np.ndarray, name: str, kind: str) -> np.ndarray:
     if not isinstance(X, pd.DataFrame):
         raise ValueError(
             f"positives: {name!r} is looked for among the columns of X, but X is an array. Pass a "
@@ -85,7 +92,7 @@ def _column(X: Any, rows: np.ndarray, name: str) -> np.ndarray:
     missing = np.flatnonzero(column.isna())
     if len(missing):
         raise ValueError(
-            f"positives: column {column.name!r} is missing in {len(missing)} training row(s), "
+            f"positives: column {column.name!r} is missing in {len(missing)} {kind} row(s), "
             f"first in {row_name(X, rows[missing[0]])}. Fill it, or leave the column out."
         )
     return column.to_numpy()

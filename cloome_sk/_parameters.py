@@ -36,7 +36,7 @@ def check_together(embedder: Any, resume: bool = False) -> None:
             'learn_inv_tau=True does not go with objective="infoloob": that objective has no '
             'lower bound in the temperature. Use learn_inv_tau="auto" or False.'
         )
-    check_start(embedder)
+    check_start(embedder, resume)
     _check_validation(embedder)
     _check_states(embedder, resume)
     _check_schedule(embedder.schedule)

@@ -64,6 +64,7 @@ def samples(
     molecule_inputs: Inputs,
     positives: Any,
     batching: Mapping[str, str | None] | None = None,
+    contrast: bool = True,
 ) -> Samples:
     """Leave out what could not be read, and take bags once.
 
@@ -83,6 +84,8 @@ def samples(
         What makes pairs positives of each other.
     batching : mapping of str to str or None, optional
         Columns that decide which pairs stand together in a batch; None for none.
+    contrast : bool, default=True
+        Whether all pairs being positives of each other is an error.
 
     Returns
     -------
@@ -96,7 +99,7 @@ def samples(
         kept = usable[one_row_a_bag(X, rows[usable], phenotype, bags, keys[usable])]
     groups = np.zeros(0, dtype=np.intp)
     if len(kept) > 1:
-        groups = positive_groups(X, rows[kept], keys[kept], positives)
+        groups = positive_groups(X, rows[kept], keys[kept], positives, contrast)
     return Samples(
         rows[kept],
         keys[kept],
@@ -166,6 +169,8 @@ def validation_samples(
     controls: ControlRows,
     asked: Any,
     training_keys: np.ndarray,
+    positives: Any,
+    verbose: int = 0,
 ) -> Samples:
     """Prepare the pairs of another table with fitted encoders.
 
@@ -181,6 +186,10 @@ def validation_samples(
         How to find them where the training table has none.
     training_keys : ndarray of object
         Molecules that training sees, of which none may be here.
+    positives : str or list of str
+        What makes pairs positives of each other.
+    verbose : int, default=0
+        Above 0: show a progress bar where images are read.
 
     Returns
     -------
@@ -212,10 +221,52 @@ def validation_samples(
             "what the model makes of new molecules. Split by molecule: "
             "cloome_sk.model_selection.molecule_groups, or validation=0.1."
         )
-    inputs = phenotype.inputs(X)
-    found = samples(
-        X, rows, keys, phenotype, inputs.take(rows), molecule_inputs.take(rows), "molecule"
-    )
-    if len(found.rows) < 2:
-        raise ValueError(f"{len(found.rows)} pair(s) can be read, and two are needed.")
-    return found
+    return held_samples(X, rows, keys, phenotype, molecule_inputs.take(rows), positives, verbose)
+
+
+def held_samples(
+    X: Any,
+    rows: np.ndarray,
+    keys: np.ndarray,
+    phenotype: Encoder,
+    molecule_inputs: Inputs,
+    positives: Any,
+    verbose: int = 0,
+) -> Samples:
+    """Prepare the pairs of rows that training does not see.
+
+    Parameters
+    ----------
+    X : DataFrame or ndarray
+        Their table.
+    rows : ndarray of intp, shape (n_rows,)
+        The rows.
+    keys : ndarray of object, shape (n_rows,)
+        Their molecules.
+    phenotype : Encoder
+        Fitted.
+    molecule_inputs : Inputs
+        One entry a row of `rows`.
+    positives : str or list of str
+        What makes pairs positives of each other.
+    verbose : int, default=0
+        Above 0: show a progress bar where images are read.
+
+    Returns
+    -------
+    Samples
+        The pairs.
+
+    Raises
+    ------
+    ValueError
+        If fewer than two molecules can be read.
+    """
+    inputs = phenotype.read_inputs(X, rows, verbose, "left out of validation")
+    left = keys[inputs.index >= 0]
+    if len(np.unique(left)) < 2:
+        raise ValueError(
+            f"{len(left)} of {len(rows)} row(s) can be read, with {len(np.unique(left))} "
+            "molecule(s), and two molecules are needed to find one among others."
+        )
+    return samples(X, rows, keys, phenotype, inputs, molecule_inputs, positives, contrast=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,22 @@ if TYPE_CHECKING:
     from cloome_sk.networks import DualEncoder
 
 LISTED = 4
+OF_TRAINING = (
+    *(
+        "objective",
+        "beta",
+        "lr",
+        "lr_factors",
+        "weight_decay",
+        "schedule",
+        "clip_norm",
+        "ema_decay",
+    ),
+    *("batch_size", "gradient_cache", "batch_plates", "batch_labels", "max_epochs", "positives"),
+    *("validation", "monitor", "early_stopping", "keep", "checkpoint_dir", "checkpoint_every"),
+    *("warm_start", "callbacks", "compile"),
+)
+"""Parameters that nothing reads where nothing is trained."""
 
 
 def trainable_patterns(embedder: Any) -> tuple[str, ...] | None:
@@ -36,7 +53,7 @@ def _untold(embedder: Any) -> bool:
     return isinstance(embedder.trainable, str) and embedder.trainable == "auto"
 
 
-def check_start(embedder: Any) -> None:
+def check_start(embedder: Any, resume: bool = False) -> None:
     """Refuse patterns that are none, and to train nothing of what was never trained."""
     patterns = trainable_patterns(embedder)
     if patterns is not None and not all(isinstance(pattern, str) for pattern in patterns):
@@ -58,12 +75,40 @@ def check_start(embedder: Any) -> None:
                 f'as {{"phenotype.backbone": 0.1}}; got {pattern!r}: {factor!r}. Weights that are '
                 "not to be trained at all are left out of trainable=."
             )
-    if embedder.lr_factors and patterns == () and _untold(embedder):
+    if patterns == () and _untold(embedder):
+        _check_asked_to_train(embedder, resume)
+
+
+def _check_asked_to_train(embedder: Any, resume: bool) -> None:
+    """Refuse what is of training where the user did not say that nothing is to be trained."""
+    defaults = inspect.signature(type(embedder)).parameters
+    given = {name: getattr(embedder, name) for name in OF_TRAINING}
+    asked = [
+        f"{name}={_short(value)}"
+        for name, value in given.items()
+        if not _unset(value, defaults[name].default)
+    ]
+    asked += ["fit(resume=True)"] if resume else []
+    if asked:
         raise ValueError(
-            f'lr_factors={dict(embedder.lr_factors)!r} are of training, and trainable="auto" '
-            "trains nothing of a checkpoint. Say what to train: trainable=True, or names of "
-            'weights, such as trainable=["molecule", "phenotype.backbone.layer4"].'
+            f'{", ".join(asked)}: of training alone, and trainable="auto" trains nothing of a '
+            "checkpoint. Say what to train: trainable=True, or names of weights, such as "
+            'trainable=["molecule", "phenotype.backbone.layer4"]; or set trainable=False, beside '
+            "which they have no effect."
         )
+
+
+def _unset(value: Any, default: Any) -> bool:
+    if value is default or (isinstance(value, (list, tuple, Mapping)) and not value):
+        return True
+    return isinstance(value, (str, bool, int, float, np.generic)) and bool(value == default)
+
+
+def _short(value: Any) -> str:
+    """Show a value; a table by its size."""
+    if hasattr(value, "shape"):
+        return f"{type(value).__name__} of shape {value.shape}"
+    return repr(value) if len(repr(value)) <= 60 else f"{repr(value)[:57]}..."
 
 
 def _check_temperature(embedder: Any, patterns: tuple[str, ...] | None) -> None:

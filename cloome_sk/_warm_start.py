@@ -1,10 +1,13 @@
-"""A further `fit` with the encoders of the one before, and with what may differ in them."""
+"""A further `fit` with encoders and objective of the one before, and what may differ in them."""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from numbers import Real
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from cloome_sk._identity import hashed
 from cloome_sk.encoders import MoleculeEncoder
@@ -68,6 +71,36 @@ def check_same_file(embedder: Any, checkpoint: Checkpoint | None) -> None:
             f"{str(embedder.checkpoint)!r} is not what that one began with. Set warm_start=False "
             "to begin with this file, or checkpoint=None."
         )
+
+
+def objective_again(objective: Any, state: dict[str, np.ndarray]) -> Any:
+    """Give an objective what it learned in the earlier fit, if it has such parameters at all."""
+    import torch
+
+    if not isinstance(objective, torch.nn.Module):
+        return objective
+    own = {
+        name: tuple(value.shape)
+        for name, value in objective.state_dict().items()
+        if isinstance(value, torch.Tensor)
+    }
+    if not own or own != {name: value.shape for name, value in state.items()}:
+        return objective
+    objective = copy.deepcopy(objective)  # the user's keeps its own values
+    given = {name: torch.from_numpy(value.copy()) for name, value in state.items()}
+    objective.load_state_dict(given, strict=False)  # all tensors are there, as was compared
+    return objective
+
+
+def as_arrays(state: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Give the tensors of a state as arrays; half precision, which NumPy lacks, as float32."""
+    small = {
+        name: value.is_floating_point() and value.itemsize < 4 for name, value in state.items()
+    }
+    return {
+        name: (value.float() if small[name] else value).numpy().copy()
+        for name, value in state.items()
+    }
 
 
 def _changes(embedder: Any, side: str) -> dict[str, tuple[Any, Any]]:

@@ -125,8 +125,9 @@ class CloomeEmbedder(Embeds, BaseEstimator):
     checkpoint_every : int or None, default=None
         Keep it after so many updates too, for epochs that take long.
     warm_start : bool, default=False
-        Whether a further `fit` goes on from the weights and encoders of the one before, whose
-        parameters must be as they were, but for ``n_jobs``, ``cache`` and rates of dropout.
+        Whether a further `fit` goes on from the weights, encoders and learned parameters of the
+        objective of the one before. Parameters of encoders must be as they were, but for
+        ``n_jobs``, ``cache`` and rates of dropout.
     callbacks : list of skorch callbacks or None, default=None
         For logging, such as ``skorch.callbacks.TensorBoard`` or ``WandbLogger``.
     precision : {"auto", "fp32", "bf16", "fp16"}, default="fp32"
@@ -152,6 +153,9 @@ class CloomeEmbedder(Embeds, BaseEstimator):
         The fitted encoders.
     state_ : dict of str to ndarray
         The trained weights.
+    objective_state_ : dict of str to ndarray
+        What the objective learned along, such as the ``bias`` of SigLIP; a warm start goes on
+        from it. Empty where it has no parameters.
     inv_tau_ : float
         The inverse temperature after training.
     controls_ : ControlRows
@@ -160,7 +164,8 @@ class CloomeEmbedder(Embeds, BaseEstimator):
         Number of training pairs: of rows, or of bags with `BagEncoder`.
     skipped_rows_ : ndarray of intp
         Positions of treated rows left out of training because their structure or image could not
-        be read, where an encoder has ``on_error="skip"``.
+        be read, where an encoder has ``on_error="skip"``; those that `validation` would have held
+        out included.
     molecules_seen_ : ndarray of object
         Sorted keys (`molecule_key`) of the molecules `fit` trained on or validated with: what may
         not stand in a test set of unseen molecules. Those that a checkpoint was trained on are not
@@ -368,7 +373,9 @@ class CloomeEmbedder(Embeds, BaseEstimator):
             self._ready_network()
         return self
 
-    def _train(self, *prepared: Any) -> tuple[dict[str, np.ndarray], list[dict[str, Any]]]:
+    def _train(
+        self, *prepared: Any
+    ) -> tuple[dict[str, np.ndarray], list[dict[str, Any]], dict[str, np.ndarray]]:
         return trained(self, *prepared)
 
     @classmethod

@@ -87,7 +87,9 @@ class UntrainedEmbedder(EmbedderControl):
 class _WithoutTraining(CloomeEmbedder):
     """A CloomeEmbedder whose training stops before the first step."""
 
-    def _train(self, *prepared: Any) -> tuple[dict[str, np.ndarray], list[dict[str, Any]]]:
+    def _train(
+        self, *prepared: Any
+    ) -> tuple[dict[str, np.ndarray], list[dict[str, Any]], dict[str, np.ndarray]]:
         """Fresh weights, where training may start from those of a file; and no history."""
         from cloome_sk.networks import DualEncoder
         from cloome_sk.training import seeded
@@ -102,7 +104,7 @@ class _WithoutTraining(CloomeEmbedder):
             _settle_norms(network.phenotype, found.phenotype)
             _settle_norms(network.molecule, found.molecule)
         state = {name: value.numpy().copy() for name, value in network.state_dict().items()}
-        return state, []
+        return state, [], {}
 
 
 def _settle_norms(network: Any, inputs: Inputs) -> None:

@@ -13,12 +13,19 @@ from cloome_sk.encoders._image_checks import PURPOSE, given_statistics, normaliz
 from cloome_sk.encoders._image_network import check_network
 from cloome_sk.encoders._image_plates import learn_known_plates
 from cloome_sk.encoders._image_reading import read_sites, usual_shape
-from cloome_sk.encoders._image_rows import illumination_columns, warn_skipped
-from cloome_sk.encoders._image_sites import chosen_columns, find_rows, make_sites, preparation
+from cloome_sk.encoders._image_rows import SiteRows, illumination_columns, warn_skipped
+from cloome_sk.encoders._image_sites import (
+    chosen_columns,
+    find_rows,
+    make_sites,
+    preparation,
+    shape_in,
+)
 from cloome_sk.encoders._image_statistics import channel_statistics, usable_sites
 from cloome_sk.encoders._image_weights import depth_of_weights
 from cloome_sk.encoders.base import Inputs
 from cloome_sk.imaging import Channels
+from cloome_sk.imaging.sites import Sites
 from cloome_sk.preprocessing.controls import ControlRows
 
 if TYPE_CHECKING:
@@ -47,11 +54,34 @@ def fit_encoder(
         if encoder.scaling == "plate":
             found = find_rows(encoder, table, rows)
         sites = make_sites(encoder, table, found, shape=encoder.site_shape_)
-        read_sites(sites, encoder.cache, encoder.on_error, verbose)
-        warn_skipped(table, found.problems(rows, sites.failed), "left out of training")
-        sites.on_error = "raise"  # what fails from now on is no longer left out of training
+        inputs = _read(encoder, table, rows, found, sites, verbose, "left out of training")
         if normalization_kind(encoder) == "dataset":
             encoder.mean_, encoder.std_ = channel_statistics(sites, usable_sites(sites))
+    return inputs
+
+
+def read_rows(
+    encoder: ImageEncoder, table: pd.DataFrame, rows: np.ndarray, verbose: int, lost: str
+) -> Inputs:
+    """Read some rows for a fitted encoder; their inputs."""
+    found = find_rows(encoder, table, rows)
+    sites = make_sites(encoder, table, found, shape=shape_in(encoder, table, found))
+    return _read(encoder, table, rows, found, sites, verbose, lost)
+
+
+def _read(
+    encoder: ImageEncoder,
+    table: pd.DataFrame,
+    rows: np.ndarray,
+    found: SiteRows,
+    sites: Sites,
+    verbose: int,
+    lost: str,
+) -> Inputs:
+    """Read sites for a whole fit, and say which rows have none."""
+    read_sites(sites, encoder.cache, encoder.on_error, verbose)
+    warn_skipped(table, found.problems(rows, sites.failed), lost)
+    sites.on_error = "raise"  # what fails from now on is no longer left out
     return Inputs(sites, found.usable_index(sites.failed))
 
 

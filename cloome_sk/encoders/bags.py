@@ -177,6 +177,32 @@ class BagEncoder(Encoder):
         self._hold(encoder)
         return Inputs(*bagged(inner, codes))
 
+    def read_inputs(
+        self, X: Any, rows: np.ndarray, verbose: int = 0, lost: str = "left out of training"
+    ) -> Inputs:
+        """Make the bags of some rows, which hold no others, having read what they show.
+
+        Parameters
+        ----------
+        X : DataFrame, shape (n_samples, n_features)
+            A table with the columns of the encoder of the rows, and those of `group_by`.
+        rows : ndarray of intp
+            Positions of the rows.
+        verbose : int, default=0
+            Above 0: show a progress bar where images are read.
+        lost : str, default="left out of training"
+            What a warning says of rows that cannot be read.
+
+        Returns
+        -------
+        Inputs
+            Values are `Bags`; the index has the bag of each row of `rows`, or -1 where none of
+            its bag could be read.
+        """
+        check_is_fitted(self)
+        codes = self.bag_codes(X, rows)
+        return Inputs(*bagged(self.encoder_.read_inputs(X, rows, verbose, lost), codes))
+
     def ready(self, X: Any = None) -> BagEncoder:
         """Become fitted where the encoder of the rows has nothing to learn.
 

@@ -141,7 +141,32 @@ class Encoder(BaseEstimator, ABC):
         Inputs
             One entry a training row.
         """
-        return self.fit(X, rows).inputs(X).take(rows)
+        return self.fit(X, rows).read_inputs(X, rows, verbose)
+
+    def read_inputs(
+        self, X: Any, rows: np.ndarray, verbose: int = 0, lost: str = "left out of training"
+    ) -> Inputs:
+        """Give the inputs of some rows, to be used again and again, without learning anything.
+
+        Unlike those of `inputs`, samples without a usable input are known at once, and reported.
+
+        Parameters
+        ----------
+        X : DataFrame or ndarray, shape (n_samples, n_features)
+            A table with the fitted columns.
+        rows : ndarray of intp
+            Positions of the rows.
+        verbose : int, default=0
+            Above 0: show a progress bar where this takes long.
+        lost : str, default="left out of training"
+            What a warning says of rows that cannot be read.
+
+        Returns
+        -------
+        Inputs
+            One entry a row of `rows`; -1 in its index where nothing could be read.
+        """
+        return self.inputs(X).take(rows)
 
     @property
     def needs_order(self) -> bool:

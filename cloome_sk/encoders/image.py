@@ -19,7 +19,7 @@ from cloome_sk.encoders._image_checks import (
     check_published_order,
 )
 from cloome_sk.encoders._image_columns import choose_columns
-from cloome_sk.encoders._image_fitting import fit_encoder, make_ready, to_learn
+from cloome_sk.encoders._image_fitting import fit_encoder, make_ready, read_rows, to_learn
 from cloome_sk.encoders._image_network import image_network
 from cloome_sk.encoders._image_plates import learn_further_plates
 from cloome_sk.encoders._image_rows import check_table, warn_skipped
@@ -306,6 +306,30 @@ class ImageEncoder(Encoder):
         self._validate_params()
         check_image_parameters(self)
         return fit_encoder(self, check_table(X), rows, verbose, controls)
+
+    def read_inputs(
+        self, X: Any, rows: np.ndarray, verbose: int = 0, lost: str = "left out of training"
+    ) -> Inputs:
+        """Give the inputs of some rows, each image read once and kept as `cache` says.
+
+        Parameters
+        ----------
+        X : DataFrame, shape (n_samples, n_features)
+            A table with the fitted channels.
+        rows : ndarray of intp
+            Positions of the rows.
+        verbose : int, default=0
+            Above 0: show a progress bar.
+        lost : str, default="left out of training"
+            What a warning says of rows whose images cannot be read.
+
+        Returns
+        -------
+        Inputs
+            One entry a row of `rows`; -1 in its index where an image was skipped.
+        """
+        check_is_fitted(self, "mean_")
+        return read_rows(self, check_table(X), rows, verbose, lost)
 
     def ready(self, X: Any = None) -> ImageEncoder:
         """Become fitted without reading an image, for weights that are there already.

@@ -76,6 +76,13 @@ def _is_history(value: Any) -> bool:
     )
 
 
+def _is_state(value: Any) -> bool:
+    return type(value) is dict and all(
+        type(name) is str and isinstance(part, np.ndarray) and part.dtype.kind in "biuf"
+        for name, part in value.items()
+    )
+
+
 def _is_site_shape(value: Any) -> bool:
     return (
         type(value) is tuple
@@ -137,6 +144,7 @@ FITTED: dict[str, dict[str, Form]] = {
         "skipped_rows_": array("int64"),
         "molecules_seen_": texts(),
         "n_components_": COUNT,
+        "objective_state_": Form("a dictionary of arrays of numbers", _is_state),
         "inv_tau_": POSITIVE,
         "checkpoint_sha256_": or_none(TEXT),
         "_history": Form("a list of epochs, each a dictionary of numbers", _is_history),

@@ -16,7 +16,14 @@ from cloome_sk import __version__
 from cloome_sk.storage._decoding import parts_of
 from cloome_sk.storage._encoding import encode
 from cloome_sk.storage._errors import RefusedError
-from cloome_sk.storage._estimators import ENCODERS, FIT_ALONE, Classes, Encoding, decode_estimator
+from cloome_sk.storage._estimators import (
+    ENCODERS,
+    FIT_ALONE,
+    WITH_VALIDATION,
+    Classes,
+    Encoding,
+    decode_estimator,
+)
 from cloome_sk.storage._weights import checked_state
 
 FORMAT = 1
@@ -58,6 +65,8 @@ def make_config(
             f"leave_out= takes names of parameters that fit alone reads, {', '.join(FIT_ALONE)}; "
             f"got {', '.join(map(repr, unknown))}."
         )
+    if "validation" in left_out:
+        left_out += WITH_VALIDATION
     encoding = Encoding(classes_with(type(embedder)), left_out)
     return {
         "format_version": FORMAT,
@@ -112,11 +121,12 @@ def from_text(text: str) -> dict[str, Any]:
             "format_version",
             f"is {found!r}{written}; cloome_sk {__version__} reads version {FORMAT}.",
         )
-    names = {"format_version", "embedder", "left_out", "weights", "metrics", "versions"}
-    parts_of(config, names, "the file")
+    parts = {"format_version", "embedder", "left_out", "weights", "metrics", "versions"}
+    parts_of(config, parts, "the file")
     left_out = config["left_out"]
-    if not isinstance(left_out, list) or any(name not in FIT_ALONE for name in left_out):
-        raise RefusedError("left_out", f"should be a list of some of {', '.join(FIT_ALONE)}.")
+    names = (*FIT_ALONE, *WITH_VALIDATION)
+    if not isinstance(left_out, list) or any(name not in names for name in left_out):
+        raise RefusedError("left_out", f"should be a list of some of {', '.join(names)}.")
     weights = parts_of(config["weights"], {"bytes", "sha256"}, "weights")
     if type(weights["bytes"]) is not int or type(weights["sha256"]) is not str:
         raise RefusedError("weights", "should have a number of bytes, and a text as sha256.")

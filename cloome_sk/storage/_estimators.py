@@ -25,6 +25,8 @@ ENCODERS: Classes = {
 """The classes that are stored, beside the embedder's own. No other is ever looked up."""
 FIT_ALONE = ("callbacks", "objective", "plate_table", "schedule", "validation")
 """Parameters that may be what no file holds, and that nothing reads after `fit`."""
+WITH_VALIDATION = ("early_stopping", "keep")
+"""What is left out with `validation`: `fit` takes none of these without it."""
 
 
 class Encoding:

@@ -57,7 +57,8 @@ def save_embedder(
         never is.
     leave_out : collection of {"callbacks", "objective", "plate_table", "schedule", "validation"}
         Parameters that `fit` alone reads, of the embedder or an encoder, to be stored as their
-        default: for functions, tables and other objects that no file without code can hold.
+        default: for functions, tables and other objects that no file without code can hold. With
+        "validation" go `keep` and `early_stopping`, which `fit` refuses without it.
 
     Raises
     ------

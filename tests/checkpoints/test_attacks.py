@@ -45,7 +45,8 @@ def sites():
 
 
 def tuned(path, **changes):
-    chosen = {"phenotype": small(), "max_epochs": 1, "batch_size": 8, "random_state": 0}
+    training = {"max_epochs": 1, "batch_size": 8} if "trainable" in changes else {}
+    chosen = {"phenotype": small(), "random_state": 0, **training}
     return CloomeEmbedder(**{**chosen, "checkpoint": path, **changes})
 
 
@@ -106,6 +107,33 @@ def test_fine_tuning_is_reproducible(published_file, sites):
 def test_what_would_have_no_effect_is_refused(published_file, sites, changes, message):
     with pytest.raises(ValueError, match=message):
         tuned(published_file, **changes).fit(sites)
+
+
+def test_all_that_is_of_training_is_named_where_nothing_is_trained(published_file, sites, tmp_path):
+    asked = {
+        "validation": sites,
+        "early_stopping": 2,
+        "keep": "best",
+        "batch_plates": "no such column",
+        "checkpoint_dir": str(tmp_path / "states"),
+        "objective": "siglip",
+        "max_epochs": 5,
+        "ema_decay": 0.9,
+    }
+    embedder = CloomeEmbedder(small(), checkpoint=published_file, random_state=0)
+    with pytest.raises(ValueError, match=r"fit\(resume=True\): of training alone"):
+        embedder.fit(sites, resume=True)
+    embedder.set_params(**asked, callbacks=[], lr_factors={}, lr=np.float64(1e-3))
+    with pytest.raises(ValueError, match="trains nothing of a checkpoint") as error:
+        embedder.fit(sites, resume=True)
+    listed = str(error.value).partition(": of training alone")[0]
+    assert set(re.findall(r"(\w+)=", listed.replace("fit(resume", "(resume"))) == {
+        *asked,
+        "resume",
+    }
+    assert "validation=DataFrame of shape (10, 10)" in listed
+    # Said outright, that nothing is trained is one choice among others.
+    assert embedder.set_params(trainable=False).fit(sites).n_pairs_ == 0
 
 
 def test_frozen_and_tuned_go_into_one_grid(published_file, sites):

@@ -56,7 +56,8 @@ def frozen(published_file):
 
 
 def quick(path, **changes):
-    chosen = {"phenotype": small(), "max_epochs": 1, "batch_size": 12, "random_state": 0}
+    training = {"max_epochs": 1, "batch_size": 12} if "trainable" in changes else {}
+    chosen = {"phenotype": small(), "random_state": 0, **training}
     return CloomeEmbedder(**{**chosen, "checkpoint": path, **changes})
 
 

@@ -94,6 +94,18 @@ def test_a_table_to_validate_with_is_no_setting(kit, wells, tmp_path):
         save_embedder(embedder, tmp_path / "other")
 
 
+def test_what_needs_held_out_molecules_goes_with_them(kit, wells, tmp_path):
+    names = wells["Metadata_pert_iname"]
+    held = names.isin(names.unique()[1:5])
+    chosen = {"validation": wells[held], "keep": "best", "early_stopping": 3}
+    embedder = kit.small(**chosen).fit(wells[~held])
+    save_embedder(embedder, tmp_path / "model", leave_out="validation")
+    again = kit.load(tmp_path / "model")
+    assert (again.keep, again.early_stopping) == ("last", None)
+    assert "`early_stopping`, `keep`, `validation`" in (tmp_path / "model/README.md").read_text()
+    assert again.fit(wells).n_pairs_ > embedder.n_pairs_
+
+
 def test_a_class_of_ones_own_is_refused(kit, wells, tmp_path):
     class Mine(CloomeEmbedder):
         pass
