@@ -26,6 +26,8 @@ STYLES = ("-", "--", "-.", ":")
 class ActivityStudy(StudyResult):
     """What `study_activity` found.
 
+    Beside these it has the attributes of `StudyResult`.
+
     Attributes
     ----------
     assays : DataFrame, one row a part, model and assay

@@ -18,6 +18,8 @@ COVERAGES = (0.8, 0.9, 0.95)
 class ConfidenceStudy(StudyResult):
     """A study whose sentences also say whether the sets cover what they promise.
 
+    Beside these it has the attributes of `StudyResult`.
+
     Attributes
     ----------
     n_calibration : tuple of (int, int)

@@ -11,14 +11,16 @@ from sklearn.base import clone
 
 from cloome_sk.baselines._fitted import pooled, unwrapped
 from cloome_sk.baselines._scores import ranked
-from cloome_sk.baselines.comparison import _refuse_seen
-from cloome_sk.evaluation._retrieval_splits import SAMPLE, Part, Split
-from cloome_sk.evaluation.units import UNITS, leakage_row
-from cloome_sk.model_selection._seen import knows_digests_only, parts
+from cloome_sk.evaluation._retrieval_splits import PURPOSE, SAMPLE, Part, Split
+from cloome_sk.evaluation._training_seen import leakage_of, refuse_seen
+from cloome_sk.evaluation.units import UNITS
+from cloome_sk.model_selection._seen import parts
 
 POOLED, ONE_IMAGE = "pooled", "one image"
 IN_SAMPLE = f" in {SAMPLE}"
 RELATIVE_RANK = "relative rank"
+SCORED = [*UNITS, "of", "fold", "silent"]
+"""Scores, the part of the split, the fold, and whether the model has no embedding at all there."""
 
 
 def score_fold(
@@ -29,7 +31,7 @@ def score_fold(
         return _scored(split, name, model, number, report)
     except Exception as error:
         error.add_note(
-            f"study_retrieval: split {split.name!r}, model {name!r}, fold {number} of "
+            f"{PURPOSE}: split {split.name!r}, model {name!r}, fold {number} of "
             f"{len(split.bench.folds)}."
         )
         raise
@@ -41,22 +43,23 @@ def _scored(
     bench = split.bench
     here = [part for part in split.parts if len(part.tested[number])]
     if not here:
-        return pd.DataFrame(columns=UNITS), []
+        return pd.DataFrame(columns=SCORED), []
     train = bench.training_table(bench.folds[number][0])
     fitted = clone(model).fit(train, None)
     frames, leaks = [], []
     for part in here:
         rows = part.tested[number]
         if "molecule" in part.claim:
-            _refuse_seen(fitted, bench.keys[rows])
+            refuse_seen(fitted, bench.keys[rows], PURPOSE)
         test = bench.table.iloc[bench.rows[rows]]
         for way, direction, found in _both_ways(
             fitted, test, bench.keys[rows], bench.smiles[rows], part, number
         ):
-            frames.append(found.assign(part=f"{part.name}, {way}: {direction}", model=name))
+            named = {"part": f"{part.name}, {way}: {direction}", "model": name}
+            frames.append(found.assign(**named, of=part.name, fold=number))
         if report:
-            leaks.append(leakage_of(split, part, number, train, test, fitted))
-    return pd.concat(frames, ignore_index=True)[UNITS], leaks
+            leaks.append(_leak(split, part, number, train, test, fitted))
+    return pd.concat(frames, ignore_index=True)[SCORED], leaks
 
 
 def _both_ways(
@@ -84,8 +87,14 @@ def _both_ways(
 def _directions(
     phenotypes: np.ndarray, molecules: np.ndarray, names: np.ndarray, sampled: bool
 ) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Scores of each molecule among all others, from the one modality to the other and back."""
+    """Scores of each molecule among all others, from the one modality to the other and back.
+
+    Where a whole side has no embedding, all candidates are tied, and ``silent`` says so.
+    """
     units = np.asarray(names, dtype=object)
+    silent = any(np.isnan(side).any(axis=1).all() for side in (phenotypes, molecules))
+    if silent:
+        phenotypes, molecules = (np.ones((len(side), 1)) for side in (phenotypes, molecules))
     for direction, query, database in (
         ("phenotype to molecule", phenotypes, molecules),
         ("molecule to phenotype", molecules, phenotypes),
@@ -98,48 +107,69 @@ def _directions(
             few = few[few["metric"] != RELATIVE_RANK]
             few = few.assign(metric=few["metric"] + IN_SAMPLE)
             found = pd.concat([found, few], ignore_index=True)
-        yield direction, found
+        yield direction, found.assign(silent=silent)
 
 
 def mean_of_draws(found: list[pd.DataFrame]) -> pd.DataFrame:
-    """Mean over draws. In a draw none of whose rows has an embedding all candidates are tied."""
-    answered = [one for one in found if one["unit"].notna().all()]
-    if not answered:
-        return found[0]
+    """Mean over draws; silent only where every draw is."""
     means = (
-        pd.concat(answered)
+        pd.concat(found)
         .groupby(["metric", "unit"], sort=False, as_index=False)[["value", "chance"]]
         .mean()
     )
-    share = len(answered) / len(found)
-    means["value"] = share * means["value"] + (1.0 - share) * means["chance"]
-    return means
+    return means.assign(silent=all(one["silent"].all() for one in found))
 
 
-def leakage_of(
-    split: Split, part: Part, number: int, train: pd.DataFrame, test: pd.DataFrame, model: Any
-) -> dict[str, Any]:
-    """The leakage report of a part of a fold, with what the fitted model says it has seen."""
-    learned = [inner for inner in parts(model) if hasattr(inner, "molecules_seen_")]
-    started = [sha for inner in learned if (sha := getattr(inner, "checkpoint_sha256_", None))]
-    claims_molecules = "molecule" in part.claim
-    # Without a structure to compare, what the model has seen is what its training table holds.
-    silent = not learned or any(map(knows_digests_only, learned))
-    silent = silent or (bool(started) and claims_molecules)
-    train, test, controls = split.leakage_tables(train, test)
-    row = leakage_row(
-        part.name,
-        number,
-        train,
-        test,
-        part.claim,
-        embedder=None if silent else model,
-        controls=controls,
-    )
-    if started and claims_molecules:
-        unknown = (
-            f"The model starts from weights of a checkpoint (SHA-256 {started[0][:8]}...), and "
-            "which molecules that was trained on is not known: the claim is not shown to hold."
+def settled(scored: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """Leave silence be where a model has no answer in any fold, and count it as ties in others.
+
+    A fold that is left out, since a model can do nothing with it, would leave the easier ones.
+
+    Parameters
+    ----------
+    scored : DataFrame
+        Columns `SCORED`, of all folds.
+
+    Returns
+    -------
+    units : DataFrame
+        Columns `cloome_sk.evaluation.units.UNITS`; NaN where a model has no answer in any fold.
+    notes : list of str
+        In how many folds, and of how many molecules, all candidates are tied; who has no answer.
+    """
+    silent = scored["silent"].astype(bool)
+    never = silent.groupby([scored["part"], scored["model"]]).transform("all")
+    units = scored[UNITS].copy()
+    units[["value", "chance"]] = units[["value", "chance"]].mask(never)
+    units["unit"] = units["unit"].mask(never, None)
+    notes = []
+    n_folds = scored.groupby("of")["fold"].nunique().to_dict()
+    for (of, model), rows in scored[silent & ~never].groupby(["of", "model"], sort=False):
+        notes.append(
+            f"{of}: {model} has no embedding at all in {rows['fold'].nunique()} of {n_folds[of]} "
+            f"folds ({rows['unit'].nunique():,} molecules), where all candidates are tied."
         )
-        row |= {"ok": False, "sentences": f"{unknown}\n{row['sentences']}"}
-    return row
+    for name, rows in scored[never].groupby("model", sort=False):
+        where = ", ".join(dict.fromkeys(rows["of"]))
+        notes.append(f"{name!s} has no embedding in any fold, and so no answer: {where}.")
+    return units, notes
+
+
+def _leak(
+    split: Split, part: Part, number: int, train: pd.DataFrame, test: pd.DataFrame, fitted: Any
+) -> dict[str, Any]:
+    """The leakage report of a part of a fold, and how many rows keep the place of their molecule.
+
+    That a position is used on another plate is shared by all full plates; it names a molecule where
+    that molecule was there, too.
+    """
+    train, test, controls, remarks = split.leakage_tables(train, test, part.claim)
+    row = leakage_of(part.name, number, train, test, part.claim, fitted=fitted, controls=controls)
+    same = split.n_at_same_position(part, number)
+    if same is not None:
+        remarks = [
+            f"{same:,} of {len(part.tested[number]):,} test rows are at a well position where a "
+            "training plate has the same molecule.",
+            *remarks,
+        ]
+    return row | {"sentences": "\n".join([row["sentences"], *remarks])}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -93,7 +94,7 @@ def _rank(name: str) -> tuple[int, str]:
 
 def _digest(X: pd.DataFrame) -> np.ndarray:
     """A number for what each row holds; columns in the order of their names."""
-    out = np.zeros(len(X), dtype=np.uint64)
+    out: Any = np.zeros(len(X), dtype=np.uint64)
     for at in sorted(range(X.shape[1]), key=lambda at: str(X.columns[at])):
         column = X.iloc[:, at]
         if not pd.api.types.is_numeric_dtype(column):

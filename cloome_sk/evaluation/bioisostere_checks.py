@@ -7,14 +7,17 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
-from sklearn.base import clone
 
 from cloome_sk.baselines._fitted import embeds
+from cloome_sk.evaluation._training_seen import check_trained_before
 from cloome_sk.evaluation.annotations import named_columns
-from cloome_sk.evaluation.bioisostere_folds import PROFILE_RANKINGS, STRUCTURE_KNOWN, Setting
-from cloome_sk.model_selection._seen import knows_digests_only, parts
+from cloome_sk.evaluation.bioisostere_folds import (
+    PROFILE_RANKINGS,
+    PURPOSE,
+    STRUCTURE_KNOWN,
+    Setting,
+)
 
-PURPOSE = "study_bioisosteres"
 CANDIDATES = ("held-out", "all")
 
 
@@ -36,13 +39,7 @@ def checked_models(models: Any, model: str | None) -> str:
             raise ValueError(
                 f"{PURPOSE}: {name!r} is added by the study; call the model otherwise."
             )
-        for part in parts(clone(estimator)):  # what no fold trains again
-            if knows_digests_only(part):
-                raise ValueError(
-                    f"{PURPOSE}: model {name!r} holds a {type(part).__name__} that was trained on "
-                    "precomputed molecule features, so it cannot be checked whether it saw the "
-                    "test molecules. Pass an embedder that is trained in each fold."
-                )
+        check_trained_before(name, estimator, PURPOSE)
     if model is not None and model not in models:
         raise ValueError(
             f"{PURPOSE}: model={model!r} is none of the models: {', '.join(map(repr, models))}."

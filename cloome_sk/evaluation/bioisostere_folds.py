@@ -11,17 +11,17 @@ import pandas as pd
 from sklearn.base import clone
 
 from cloome_sk._embedding import unit_rows
-from cloome_sk._tables import shown
 from cloome_sk.baselines import ProfileEmbedder, ProfileFeatures
 from cloome_sk.baselines._fitted import pooled, unwrapped
 from cloome_sk.baselines._folds import Bench
 from cloome_sk.baselines._scores import BELOW_ANY_COSINE
+from cloome_sk.evaluation._training_seen import leakage_of, refuse_seen
 from cloome_sk.evaluation.annotations import Terms, sharing
-from cloome_sk.evaluation.matched_chance import matched_chance, top_weights
+from cloome_sk.evaluation.matched_chance import TIE_DIGITS, matched_chance, top_weights
 from cloome_sk.evaluation.molecule_pairs import Molecules
-from cloome_sk.model_selection._seen import molecules_seen
 
-STRUCTURE_KNOWN = "structure of the truth known (upper reference)"
+PURPOSE = "study_bioisosteres"
+STRUCTURE_KNOWN = "structure of the truth known (excess about 0 by construction)"
 NEAREST_PROFILE = "nearest training profile, then Tanimoto"
 CANDIDATES_MEASURED = "profiles of the candidates known (upper reference)"
 PROFILE_RANKINGS = (NEAREST_PROFILE, CANDIDATES_MEASURED)
@@ -52,6 +52,8 @@ class Setting:
         Whether training molecules are candidates, too.
     columns : object
         The profile, as `ProfileFeatures` takes it.
+    controls : object
+        The negative controls, as `cloome_sk.preprocessing.find_controls` takes them.
     """
 
     bench: Bench
@@ -63,6 +65,7 @@ class Setting:
     edges: np.ndarray
     all_candidates: bool
     columns: Any
+    controls: Any
 
     def parts(self, label: str) -> tuple[str, str, str]:
         """Name the three parts of an annotation: all candidates, no analogues, other scaffold."""
@@ -92,7 +95,30 @@ def make_fold(setting: Setting, number: int) -> Fold:
     return Fold(train, test, queries, candidates)
 
 
-def similarity_of_model(setting: Setting, name: str, model: Any, number: int) -> np.ndarray:
+@dataclass(frozen=True)
+class Ranking:
+    """What a model ranks by in one fold.
+
+    Attributes
+    ----------
+    similarity : ndarray of float64, shape (n_queries, n_candidates)
+        Phenotypes of a query are pooled: the mean of their unit vectors. A candidate without an
+        embedding comes last, and for a query without one all candidates tie.
+    n_lost, n_absent : int
+        Queries, and candidates, without an embedding.
+    leakage : dict or None
+        The leakage report of the fold, where it was asked for.
+    """
+
+    similarity: np.ndarray
+    n_lost: int = 0
+    n_absent: int = 0
+    leakage: dict[str, Any] | None = None
+
+
+def ranking_of_model(
+    setting: Setting, name: str, model: Any, number: int, *, report: bool = False
+) -> Ranking:
     """Fit a model on the training rows of a fold; cosine of each query with each candidate.
 
     Parameters
@@ -105,12 +131,13 @@ def similarity_of_model(setting: Setting, name: str, model: Any, number: int) ->
         Has `embed_phenotypes` and `embed_molecules`; a clone of it is fitted.
     number : int
         The fold.
+    report : bool, default=False
+        Whether the leakage report is wanted.
 
     Returns
     -------
-    ndarray of float64, shape (n_queries, n_candidates)
-        Phenotypes of a query are pooled: the mean of their unit vectors. A candidate without an
-        embedding comes last, and for a query without one all candidates tie.
+    Ranking
+        Of the candidates of each query.
 
     Raises
     ------
@@ -118,23 +145,24 @@ def similarity_of_model(setting: Setting, name: str, model: Any, number: int) ->
         If a part of the model, trained before, has seen a test molecule.
     """
     fold, bench = make_fold(setting, number), setting.bench
+    train, test = bench.training_table(fold.train), bench.table.iloc[bench.rows[fold.test]]
     try:
-        fitted = unwrapped(clone(model).fit(bench.training_table(fold.train), None))
-        keys = setting.molecules.keys[fold.queries]
-        seen = molecules_seen(fitted.embedder) & set(keys)
-        if seen:
-            raise ValueError(
-                f"{len(seen)} of the {len(keys)} test molecules were in the training of this model "
-                f"({shown(sorted(seen), 5)}), so they are not unseen. Pass an embedder that is "
-                "trained in each fold instead of a frozen one."
-            )
-        vectors = fitted.embed(bench.table.iloc[bench.rows[fold.test]], "phenotype")
+        whole = clone(model).fit(train, None)
+        refuse_seen(whole, setting.molecules.keys[fold.queries], PURPOSE)
+        fitted = unwrapped(whole)
+        vectors = fitted.embed(test, "phenotype")
         codes = np.searchsorted(fold.queries, setting.codes[fold.test])
-        database = fitted.embed(setting.molecules.smiles[fold.candidates], "molecule")
+        database = np.asarray(fitted.embed(setting.molecules.smiles[fold.candidates], "molecule"))
+        leakage = None
+        if report:
+            claim = "unseen molecules", number, train, test, "molecule"
+            leakage = leakage_of(*claim, fitted=whole, controls=setting.controls)
     except Exception as error:
-        error.add_note(f"study_bioisosteres: model {name!r}, fold {number} of {len(bench.folds)}.")
+        error.add_note(f"{PURPOSE}: model {name!r}, fold {number} of {len(bench.folds)}.")
         raise
-    return cosines(pooled(vectors, codes), np.asarray(database))
+    queries = pooled(vectors, codes)
+    lost, absent = (int(np.isnan(side).any(axis=1).sum()) for side in (queries, database))
+    return Ranking(cosines(queries, database), lost, absent, leakage)
 
 
 def cosines(queries: np.ndarray, database: np.ndarray) -> np.ndarray:
@@ -157,7 +185,7 @@ def similarity_of_structure(setting: Setting, number: int) -> np.ndarray:
     return truths.tanimoto(others)
 
 
-def similarity_of_profiles(setting: Setting, number: int) -> dict[str, np.ndarray]:
+def rankings_of_profiles(setting: Setting, number: int) -> dict[str, Ranking]:
     """Two rankings by profiles alone.
 
     Parameters
@@ -169,9 +197,10 @@ def similarity_of_profiles(setting: Setting, number: int) -> dict[str, np.ndarra
 
     Returns
     -------
-    dict of str to ndarray of float64, shape (n_queries, n_candidates)
+    dict of str to Ranking
         By `NEAREST_PROFILE` the Tanimoto of each candidate to the training molecule of the nearest
-        pooled profile. By `CANDIDATES_MEASURED` the cosine of the pooled profiles themselves.
+        pooled profile, the mean where several are equally near. By `CANDIDATES_MEASURED` the cosine
+        of the pooled profiles themselves.
     """
     fold, bench, codes = make_fold(setting, number), setting.bench, setting.codes
     profile = ProfileEmbedder(phenotype=ProfileFeatures(setting.columns))
@@ -179,12 +208,49 @@ def similarity_of_profiles(setting: Setting, number: int) -> dict[str, np.ndarra
     vectors = profile.embed_phenotypes(bench.table.iloc[bench.rows])
     of_molecule = pooled(vectors, codes)
     trained = np.unique(codes[fold.train])
-    nearest = trained[cosines(of_molecule[fold.queries], of_molecule[trained]).argmax(axis=1)]
-    others = setting.molecules.take(fold.candidates)
+    queries, database = of_molecule[fold.queries], of_molecule[fold.candidates]
+    near = tanimoto_to_nearest(
+        cosines(queries, of_molecule[trained]),
+        setting.molecules.take(trained).tanimoto(setting.molecules.take(fold.candidates)),
+    )
+    lost, absent = (int(np.isnan(side).any(axis=1).sum()) for side in (queries, database))
     return {
-        NEAREST_PROFILE: setting.molecules.take(nearest).tanimoto(others),
-        CANDIDATES_MEASURED: cosines(of_molecule[fold.queries], of_molecule[fold.candidates]),
+        NEAREST_PROFILE: Ranking(near, lost),
+        CANDIDATES_MEASURED: Ranking(cosines(queries, database), lost, absent),
     }
+
+
+def tanimoto_to_nearest(cosine: np.ndarray, tanimoto: np.ndarray) -> np.ndarray:
+    """Rank candidates by Tanimoto to the training molecule of the nearest profile.
+
+    Parameters
+    ----------
+    cosine : ndarray of float64, shape (n_queries, n_training_molecules)
+        From `cosines`.
+    tanimoto : ndarray of float64, shape (n_training_molecules, n_candidates)
+        Of structures.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_queries, n_candidates)
+        The mean over training molecules that are equally near; for a query without a profile, or
+        with none to be near to, all candidates tie.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cloome_sk.evaluation.bioisostere_folds import tanimoto_to_nearest
+    >>> tanimoto = np.array([[0.2, 0.4], [0.6, 0.2]])
+    >>> tanimoto_to_nearest(np.array([[0.1, 0.9], [0.5, 0.5]]), tanimoto)
+    array([[0.6, 0.2],
+           [0.4, 0.3]])
+    """
+    values = np.round(cosine, TIE_DIGITS)
+    top = values.max(axis=1, keepdims=True)
+    nearest = (values == top).astype(np.float64)
+    out = nearest @ tanimoto / nearest.sum(axis=1, keepdims=True)
+    out[top[:, 0] == BELOW_ANY_COSINE] = 0.0
+    return out
 
 
 @dataclass(frozen=True)

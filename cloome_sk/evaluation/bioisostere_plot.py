@@ -69,7 +69,7 @@ def draw_shares(
             matched = like["chance"].iloc[at]
             panel.plot(matched, at, "D", mfc="white", mec="black", ms=4.5, zorder=3)
             panel.text(
-                *(1.02, at, _ratio(like.iloc[at])),
+                *(1.02, at, ratio_text(like.iloc[at])),
                 transform=panel.get_yaxis_transform(),
                 va="center",
                 fontsize=7.5,
@@ -110,7 +110,8 @@ def draw_shares(
     return figure
 
 
-def _ratio(row: Any) -> str:
+def ratio_text(row: Any) -> str:
+    """How many times chance, with its interval; a dash where chance is 0."""
     if pd.isna(row["enrichment"]):
         return "-"
     if pd.isna(row["low"]):

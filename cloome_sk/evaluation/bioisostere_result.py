@@ -15,8 +15,10 @@ from cloome_sk.evaluation.bioisostere_folds import (
     CANDIDATES_MEASURED,
     NEAREST_PROFILE,
     STRUCTURE_KNOWN,
+    Ranking,
     Setting,
 )
+from cloome_sk.evaluation.bioisostere_plot import draw_shares, ratio_text
 from cloome_sk.evaluation.matched_chance import enrichment
 from cloome_sk.evaluation.result import StudyResult
 
@@ -30,6 +32,8 @@ ENRICHMENT = [
 @dataclass(frozen=True)
 class BioisostereStudy(StudyResult):
     """What `study_bioisosteres` found.
+
+    Beside these it has the attributes of `StudyResult`.
 
     Attributes
     ----------
@@ -86,9 +90,9 @@ class BioisostereStudy(StudyResult):
                 {
                     "share": plain["share"].map("{:.3f}".format),
                     "chance": plain["chance"].map("{:.3f}".format),
-                    "times chance": _ratios(plain),
+                    "times chance": [ratio_text(row) for _, row in plain.iterrows()],
                     "Tanimoto-matched chance": like["chance"].map("{:.3f}".format),
-                    "times matched chance": _ratios(like),
+                    "times matched chance": [ratio_text(row) for _, row in like.iterrows()],
                     "hits bound": like["bound"].map("{:.2f}".format),
                     "best share": plain["best"].map("{:.3f}".format),
                 }
@@ -152,8 +156,6 @@ class BioisostereStudy(StudyResult):
         """
         if metric is not None:
             return super().plot(metric)
-        from cloome_sk.evaluation.bioisostere_plot import draw_shares
-
         shown = self.scores[self.scores["metric"] == f"shared@{self.k}"]
         own = self.enrichment[self.enrichment["k"] == self.k]
         return draw_shares(shown, own, model=self.model, k=self.k, data=self.data)
@@ -188,16 +190,7 @@ KINDS = (NOTHING, TANIMOTO)
 def _times(row: Any) -> str:
     if pd.isna(row["enrichment"]):
         return "not to be divided by"
-    if pd.isna(row["low"]):
-        return f"{row['enrichment']:.2f} times"
-    return f"{row['enrichment']:.2f} [{row['low']:.2f}, {row['high']:.2f}] times"
-
-
-def _ratios(rows: pd.DataFrame) -> list[str]:
-    return [
-        "-" if pd.isna(row["enrichment"]) else _times(row).removesuffix(" times")
-        for _, row in rows.iterrows()
-    ]
+    return f"{ratio_text(row)} times"
 
 
 def units_of(records: pd.DataFrame) -> pd.DataFrame:
@@ -223,6 +216,24 @@ def units_of(records: pd.DataFrame) -> pd.DataFrame:
     names = ["part", "model", "metric", "unit", "value", "chance"]
     # By part first: the tables of a study come in the order of its scores.
     return pd.concat([shared, excess])[names].reset_index(drop=True)
+
+
+def compared_units(units: pd.DataFrame) -> pd.DataFrame:
+    """Leave out what no model is to be compared with.
+
+    Parameters
+    ----------
+    units : DataFrame
+        From `units_of`.
+
+    Returns
+    -------
+    DataFrame
+        Without the excess of the ranking by Tanimoto to the truth: its hits fill bins of Tanimoto
+        from the top, so that they are their own chance, whatever the molecules do.
+    """
+    fixed = (units["model"] == STRUCTURE_KNOWN) & units["metric"].str.startswith("excess@")
+    return units[~fixed]
 
 
 def enrichment_of(
@@ -286,13 +297,14 @@ def how_it_was_made(
         "minus this. A hit in a bin of only right or only wrong candidates is its own chance "
         "('hits bound').",
         f"{STRUCTURE_KNOWN!r} ranks by Morgan Tanimoto to the truth, which a phenotype does not "
-        "tell.",
+        "tell. Its hits fill the bins from the top and so are their own matched chance: shares are "
+        "compared with it, excesses are not.",
     ]
     if has_profiles:
         notes.append(
             f"{NEAREST_PROFILE!r} ranks by Tanimoto to the training molecule of the nearest "
-            f"profile; {CANDIDATES_MEASURED!r} compares profiles with profiles, which structures "
-            "that were never measured do not have."
+            f"profile (the mean over those equally near); {CANDIDATES_MEASURED!r} compares "
+            "profiles with profiles, which structures that were never measured do not have."
         )
     else:
         notes.append("The table has no profile columns, so rankings by profiles are left out.")
@@ -311,6 +323,35 @@ def how_it_was_made(
         "number of parts."
     )
     return tuple(notes)
+
+
+def without_embedding(rankings: Sequence[tuple[str, int, Ranking]]) -> list[str]:
+    """Say which models could not rank for a query, or not rank a candidate.
+
+    Parameters
+    ----------
+    rankings : sequence of (str, int, Ranking)
+        Model, fold and what it ranks by.
+
+    Returns
+    -------
+    list of str
+        A note a model without some embedding.
+    """
+    notes = []
+    for name in dict.fromkeys(name for name, _, _ in rankings):
+        own = [ranking for other, _, ranking in rankings if other == name]
+        lost, absent = sum(r.n_lost for r in own), sum(r.n_absent for r in own)
+        said = []
+        if lost:
+            n = sum(len(r.similarity) for r in own)
+            said.append(f"for {lost:,} of {n:,} molecules that ask, for which all candidates tie")
+        if absent:
+            n = sum(r.similarity.shape[1] for r in own)
+            said.append(f"for {absent:,} of {n:,} candidates, which come last")
+        if said:
+            notes.append(f"{name} has no embedding {', and '.join(said)} (all folds together).")
+    return notes
 
 
 def _short(setting: Setting, records: pd.DataFrame, lost: pd.DataFrame) -> list[str]:

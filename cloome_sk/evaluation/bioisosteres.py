@@ -15,31 +15,36 @@ from cloome_sk.baselines._folds import prepare, seeds
 from cloome_sk.baselines._structures import check_table
 from cloome_sk.evaluation.annotations import row_terms, terms_of_molecules
 from cloome_sk.evaluation.bioisostere_checks import (
-    PURPOSE,
     check_asked,
     checked_models,
     checked_numbers,
     checked_shared,
 )
 from cloome_sk.evaluation.bioisostere_folds import (
+    PURPOSE,
     RECORDS,
     STRUCTURE_KNOWN,
+    Ranking,
     Setting,
     answers_of,
     questions_of,
-    similarity_of_model,
-    similarity_of_profiles,
+    ranking_of_model,
+    rankings_of_profiles,
     similarity_of_structure,
 )
 from cloome_sk.evaluation.bioisostere_result import (
     BioisostereStudy,
+    compared_units,
     enrichment_of,
     how_it_was_made,
     units_of,
+    without_embedding,
 )
+from cloome_sk.evaluation.layout_controls import layout_controls
 from cloome_sk.evaluation.molecule_pairs import Molecules
 from cloome_sk.evaluation.screens import UNINFORMATIVE, Screen
-from cloome_sk.evaluation.units import differences_of, leakage_row, scores_of
+from cloome_sk.evaluation.units import LEAKAGE, differences_of, scores_of
+from cloome_sk.metrics._checks import check_count
 
 EDGES = (0.08, 0.12, 0.16, 0.2, 0.3, 0.4, 0.6)
 
@@ -139,7 +144,8 @@ def study_bioisosteres(
         type.
     ValueError
         If columns are missing, structures cannot be read, a parameter is out of range, a fold has
-        a molecule on both sides, a model has seen test molecules, or there is nothing to find.
+        a molecule on both sides, any part of a model has seen test molecules, or there is nothing
+        to find.
 
     See Also
     --------
@@ -153,9 +159,13 @@ def study_bioisosteres(
     Chance is exact, not drawn: see `cloome_sk.evaluation.matched_chance.matched_chance`. Ties count
     by expectation.
 
-    Rankings that are added: by the Tanimoto similarity to the truth, which needs its structure and
-    so is an upper reference for a phenotype; by that to the molecule of the nearest training
-    profile; and by the profiles of the candidates themselves, which structures alone do not have.
+    Rankings that are added: by the Tanimoto similarity to the truth, which needs its structure, and
+    whose hits are their own matched chance, so that no model is compared with it in ``excess@k``;
+    by that to the molecule of the nearest training profile; and by the profiles of the candidates
+    themselves, which structures alone do not have.
+
+    A model under test that starts from the weights of a checkpoint is scored, but its claim about
+    unseen molecules is reported as not shown.
 
     Molecules of one fold share their candidates and one trained model, and two that share a target
     are each other's hits, so that intervals over molecules are a little short.
@@ -186,7 +196,7 @@ def study_bioisosteres(
         well="well",
         controls=controls,
         random_state=fold_seed,
-        purpose="study_bioisosteres",
+        purpose=PURPOSE,
     )
     molecules = Molecules.of(bench.smiles)
     terms = {}
@@ -204,26 +214,34 @@ def study_bioisosteres(
         edges=np.asarray(tanimoto_bins, dtype=float),
         all_candidates=candidates == "all",
         columns=columns,
+        controls=controls,
     )
     # Asked before any model is trained: a table with nothing to find should not take an hour.
     asked = [questions_of(setting, number) for number in range(len(bench.folds))]
     check_asked(asked, setting)
     jobs = [(name, number) for name in models for number in range(len(bench.folds))]
     run = Parallel(n_jobs=n_jobs, return_as="generator")
-    done = run(delayed(similarity_of_model)(setting, n, models[n], fold) for n, fold in jobs)
+    done = run(
+        delayed(ranking_of_model)(setting, name, models[name], fold, report=name == names)
+        for name, fold in jobs
+    )
     if verbose:
         from tqdm.auto import tqdm
 
         done = tqdm(done, total=len(jobs), desc=PURPOSE)
-    rows: list[tuple[Any, ...]] = []
-    for (name, number), similarity in zip(jobs, done, strict=True):
-        rows += answers_of(asked[number][0], name, similarity, ks)
+    rankings: list[tuple[str, int, Ranking]] = [
+        (name, number, ranking) for (name, number), ranking in zip(jobs, done, strict=True)
+    ]
     has_profiles = columns is not None or bool(profile_columns(X))
-    for number, (questions, _) in enumerate(asked):
-        rows += answers_of(questions, STRUCTURE_KNOWN, similarity_of_structure(setting, number), ks)
+    for number in range(len(bench.folds)):
+        known = Ranking(similarity_of_structure(setting, number))
+        rankings.append((STRUCTURE_KNOWN, number, known))
         if has_profiles:
-            for name, similarity in similarity_of_profiles(setting, number).items():
-                rows += answers_of(questions, name, similarity, ks)
+            found = rankings_of_profiles(setting, number)
+            rankings += [(name, number, ranking) for name, ranking in found.items()]
+    rows: list[tuple[Any, ...]] = []
+    for name, number, ranking in rankings:
+        rows += answers_of(asked[number][0], name, ranking.similarity, ks)
     records = pd.DataFrame(rows, columns=RECORDS)
     order = {part: at for at, part in enumerate(p for label in terms for p in setting.parts(label))}
     records = records.sort_values("part", key=lambda part: part.map(order), kind="stable")
@@ -238,13 +256,18 @@ def study_bioisosteres(
         data=data,
         model=names,
         scores=scores_of(units, **options),
-        differences=differences_of(units, names, n_permutations=n_permutations, **options),
+        differences=differences_of(
+            compared_units(units), names, n_permutations=n_permutations, **options
+        ),
         leakage=pd.DataFrame(
-            [_leakage(setting, number, controls) for number in range(len(bench.folds))]
+            [ranking.leakage for name, _, ranking in rankings if name == names], columns=LEAKAGE
         ),
         headline=f"excess@{headline_k}",
-        notes=how_it_was_made(
-            setting, [counts for _, counts in asked], records, candidates, has_profiles
+        notes=(
+            *how_it_was_made(
+                setting, [counts for _, counts in asked], records, candidates, has_profiles
+            ),
+            *without_embedding(rankings),
         ),
         enrichment=enrichment_of(records, **options),
         k=int(headline_k),
@@ -281,8 +304,14 @@ def bioisosteres_of_screen(
     -------
     BioisostereStudy
         Of the embedder, the Tanimoto-kernel average, the embedder on random molecule codes, on
-        shuffled pairs and untrained, and the rankings that `study_bioisosteres` adds; for the
-        classes of the screen and, where it has them, targets.
+        shuffled pairs and untrained, Tanimoto-kernel averages whose phenotype is the plate or the
+        cell count alone, and the rankings that `study_bioisosteres` adds; for the classes of the
+        screen and, where it has them, targets.
+
+    Raises
+    ------
+    ValueError
+        If `folds` is no whole number of at least 2, or as `study_bioisosteres`.
 
     Examples
     --------
@@ -291,6 +320,7 @@ def bioisosteres_of_screen(
     >>> screen = load_screen("simulated-profiles", None, 0)  # doctest: +SKIP
     >>> print(bioisosteres_of_screen(screen).report())  # doctest: +SKIP
     """
+    check_count(folds, "folds", minimum=2)
     n_pairs = round(len(screen.wells) * (1 - 1 / folds))
     embedder = screen.make_embedder(n_pairs, random_state)
     every = default_controls(
@@ -299,9 +329,15 @@ def bioisosteres_of_screen(
     kept = ("Tanimoto-kernel average", "random molecule codes", "pairs shuffled")
     references = {name: every[name] for name in (*kept, "untrained encoder")}
     table, dropped = _without_uninformative(screen)
+    places, lacking = layout_controls(table, unseen_plates=False)
+    if places:
+        dropped.append(
+            f"{', '.join(map(repr, places))}: a Tanimoto-kernel average whose phenotype is that "
+            "alone. What it finds, the layout of the plates or toxicity gives away."
+        )
     found = study_bioisosteres(
         table,
-        {"CLOOME": embedder, **references},
+        {"CLOOME": embedder, **references, **places},
         shared=_shared_of(screen),
         cv=folds,
         candidates=candidates,
@@ -311,7 +347,7 @@ def bioisosteres_of_screen(
         n_jobs=n_jobs,
         verbose=verbose,
     )
-    return found.with_notes(dropped)
+    return found.with_notes([*dropped, *lacking])
 
 
 def _shared_of(screen: Screen) -> dict[str, str]:
@@ -333,16 +369,3 @@ def _without_uninformative(screen: Screen) -> tuple[pd.DataFrame, list[str]]:
             "molecules could share and counts as no annotation."
         )
     return table, notes
-
-
-def _leakage(setting: Setting, number: int, controls: Any) -> dict[str, Any]:
-    bench = setting.bench
-    train, test = bench.folds[number]
-    return leakage_row(
-        "unseen molecules",
-        number,
-        bench.training_table(train),
-        bench.table.iloc[bench.rows[test]],
-        "molecule",
-        controls=controls,
-    )

@@ -6,20 +6,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 
-from cloome_sk.baselines import ShuffledPairs, default_controls
 from cloome_sk.baselines._fitted import embeds
-from cloome_sk.baselines.comparison import _check_model, _check_training
-from cloome_sk.evaluation._retrieval_scores import RELATIVE_RANK, score_fold
-from cloome_sk.evaluation._retrieval_splits import SAMPLE, SPLITS, Split, make_splits
-from cloome_sk.evaluation.controls import MODEL, SHUFFLED_WITHIN, WITHIN, with_large_classes
+from cloome_sk.evaluation._retrieval_controls import about, models_of, share_moved
+from cloome_sk.evaluation._retrieval_scores import RELATIVE_RANK, score_fold, settled
+from cloome_sk.evaluation._retrieval_splits import PURPOSE, SAMPLE, SPLITS, Split, make_splits
+from cloome_sk.evaluation._training_seen import check_trained_before
+from cloome_sk.evaluation.controls import SHUFFLED_WITHIN, with_large_classes
+from cloome_sk.evaluation.layout_controls import COUNT, PLATE, POSITION
 from cloome_sk.evaluation.result import StudyResult
 from cloome_sk.evaluation.screens import Screen
 from cloome_sk.evaluation.units import LEAKAGE, differences_of, scores_of
 from cloome_sk.metrics._checks import check_count, check_fraction
+from cloome_sk.model_selection._seen import frozen_parts
 
 N_DRAWS = 20
 
@@ -60,8 +61,10 @@ def study_retrieval(
         - ``"molecule"``: random folds of molecules. Part *unseen molecules*.
         - ``"scaffold"``: random folds of scaffolds (`cloome_sk.model_selection.scaffold_groups`).
           Part *unseen scaffolds*.
-        - ``"plate"``: random folds of plates. Parts *seen molecules on unseen plates* and *unseen
-          molecules on unseen plates*, as far as the layout has such; a note says where not.
+        - ``"plate"``: random folds of plates. Parts *seen molecules on unseen plates*; of these
+          *at other positions*, the rows whose molecule is at no training plate's same well
+          position; and *unseen molecules on unseen plates*. As far as the layout has such; a note
+          says where not.
     cv : int or splitter, default=5
         Number of folds (fewer where there are fewer groups), shuffled by `random_state`; or a
         scikit-learn splitter, which is given the treated rows and the groups of each split.
@@ -71,7 +74,8 @@ def study_retrieval(
     controls : "auto", (column, value or values) or None, default="auto"
         The negative controls, as in `cloome_sk.preprocessing.find_controls`.
     plate, well : str, default="plate", "well"
-        The columns. Plates are needed for ``"plate"``, wells for the leakage report only.
+        The columns. Plates are needed for ``"plate"``; wells for its part *at other positions*,
+        and for the leakage report.
     confidence : float, default=0.95
         Coverage of the intervals, in (0, 1).
     n_bootstrap : int, default=2000
@@ -114,7 +118,14 @@ def study_retrieval(
     -----
     *Every molecule counts the same*: draws, folds and rows of a molecule are averaged first, and
     intervals and tests resample molecules. Ties count by expectation; a query without an embedding
-    ties all candidates, a candidate without one comes last.
+    ties all candidates, a candidate without one comes last. So does a fold in which a model has no
+    embedding at all, unless it has none in any fold: then it has no answer.
+
+    *Seen molecules on unseen plates* claim new plates and new positions. Where replicates are at
+    the same position of several plates, whatever a position does to a well tells the molecule, and
+    the claim fails. `cloome_sk.baselines.compare` leaves the training wells at the position of the
+    query out of its candidates; a molecule that is embedded by its structure was learned from all
+    its wells, so that here queries are left out: what is *at other positions* shows no such thing.
 
     Chance is exact, for the number of candidates that each query has. R@k of few candidates is no
     R@k of many: compare with chance, not with figures on other tables.
@@ -154,7 +165,7 @@ def study_retrieval(
     )
     if not isinstance(models, Mapping) or not models:
         raise ValueError(
-            "study_retrieval: models must be a dict of at least one named model, the one under "
+            f"{PURPOSE}: models must be a dict of at least one named model, the one under "
             f"test first; got {models!r}."
         )
     return _run(
@@ -198,7 +209,9 @@ def retrieval_of_screen(
     -------
     StudyResult
         As `study_retrieval`. Controls are named as by `cloome_sk.evaluation.study_controls`. Split
-        by plate, they are those that embed both modalities.
+        by plate, they are those that embed both modalities. Beside them Tanimoto-kernel averages
+        whose phenotype is the plate of a well (split by plate: its position), or its cell count,
+        where the table has these.
 
     Raises
     ------
@@ -227,9 +240,11 @@ def retrieval_of_screen(
     )
     n_pairs = len(screen.wells) * (folds - 1) // folds
     embedder = screen.make_embedder(n_pairs, random_state)
-    models = {split.name: _models_of(screen, embedder, split, random_state) for split in planned}
+    made = {split.name: models_of(screen, embedder, split, random_state) for split in planned}
+    models = {name: own for name, (own, _) in made.items()}
+    lacking = [note for _, said in made.values() for note in said]
     shares = {
-        split.name: _share_moved(models[split.name][SHUFFLED_WITHIN], split)
+        split.name: share_moved(models[split.name][SHUFFLED_WITHIN], split)
         for split in planned
         if SHUFFLED_WITHIN in models[split.name]
     }
@@ -249,48 +264,9 @@ def retrieval_of_screen(
         verbose=verbose,
     )
     moved = " and ".join(f"{100 * share:.0f} % by {split}" for split, share in shares.items())
-    about = [*_about(screen), f"{SHUFFLED_WITHIN}: wells in wrong pairs, with folds {moved}."]
-    return replace(found, notes=(*about, *found.notes))
-
-
-def _about(screen: Screen) -> list[str]:
-    said = []
-    if screen.name.startswith("simulated"):
-        said.append("A SIMULATED screen: figures show how the study works, not how well a model.")
-    said.append(
-        f"{screen.name}: a row is a {screen.unit}; the {screen.feature_name} that controls read "
-        f"{'are' if screen.has_images else 'is'} normalised and sphered by the negative controls."
-    )
-    return said
-
-
-def _models_of(screen: Screen, embedder: Any, split: Split, random_state: int) -> dict[str, Any]:
-    """The embedder and its controls, those that embed both modalities."""
-    by_plate = split.name == "plate"
-    made: dict[str, Any] = {
-        MODEL: embedder,
-        **default_controls(
-            "unseen_plates" if by_plate else "unseen_molecules",
-            embedder=embedder,
-            within=None if by_plate else WITHIN,
-            columns=screen.features,
-            random_state=random_state,
-        ),
-    }
-    out: dict[str, Any] = {}
-    for name, model in made.items():
-        if not (embeds(model, "phenotype") and embeds(model, "molecule")):
-            continue
-        out[name.replace("profile", screen.feature_name)] = model
-    return out
-
-
-def _share_moved(control: ShuffledPairs, split: Split) -> float:
-    """Mean over the folds of the share of training wells that are in wrong pairs."""
-    bench = split.bench
-    return float(
-        np.mean([control.share_moved(bench.training_table(train)) for train, _ in bench.folds])
-    )
+    places = [n for n in (PLATE, POSITION, COUNT) if any(n in own for own in models.values())]
+    shuffled = f"{SHUFFLED_WITHIN}: wells in wrong pairs, with folds {moved}."
+    return replace(found, notes=(*about(screen, places), shuffled, *lacking, *found.notes))
 
 
 def _planned(
@@ -309,7 +285,7 @@ def _planned(
     planned, controls, seed = make_splits(X, splits, n_draws=n_draws, **options)
     if not any(part.sizes for split in planned for part in split.parts):
         raise ValueError(
-            "study_retrieval: no fold has two test molecules, so there is nothing to choose from. "
+            f"{PURPOSE}: no fold has two test molecules, so there is nothing to choose from. "
             f"{' '.join(note for split in planned for note in split.notes())} Use fewer folds."
         )
     any_sampled = any(part.sampled for split in planned for part in split.parts)
@@ -339,10 +315,8 @@ def _run(
 ) -> StudyResult:
     """Fit every model on every fold, and put together what they found."""
     for split in planned:
-        task = "unseen_plates" if split.name == "plate" else "unseen_molecules"
         for name, model in models[split.name].items():
-            _check_model(name, model, "unseen_molecules")
-            _check_training(name, model, task)
+            _check_model(name, model, split.name)
     tested = next(iter(models[planned[0].name]))
     jobs = [
         (split, name, number)
@@ -364,7 +338,7 @@ def _run(
         if len(frame):
             frames.append(frame)
         leaks += rows
-    units = pd.concat(frames, ignore_index=True)
+    units, silent = settled(pd.concat(frames, ignore_index=True))
     return StudyResult(
         name="retrieval",
         data=data,
@@ -373,6 +347,25 @@ def _run(
         differences=differences_of(units, tested, **resampling),
         leakage=pd.DataFrame(leaks, columns=LEAKAGE),
         headline=RELATIVE_RANK,
-        notes=tuple(notes),
+        notes=(*notes, *silent),
         larger_is_better=False,
     )
+
+
+def _check_model(name: str, model: Any, split: str) -> None:
+    """Refuse what does not embed, or brings a training that no fold can be checked against."""
+    for modality in ("phenotype", "molecule"):
+        if not embeds(model, modality):
+            raise TypeError(
+                f"{PURPOSE}: model {name!r} ({type(model).__name__}) has no embed_{modality}s."
+            )
+    if split != "plate":
+        check_trained_before(name, model, PURPOSE)
+        return
+    for part in frozen_parts(model):
+        if hasattr(part, "embed_phenotypes") or hasattr(part, "molecules_seen_"):
+            raise ValueError(
+                f"{PURPOSE}: model {name!r} holds a {type(part).__name__} in a FrozenEstimator. It "
+                "does not say which plates it was trained on, so nothing would be shown about "
+                "unseen plates. Pass an embedder that is trained in each fold."
+            )

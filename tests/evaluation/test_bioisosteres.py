@@ -13,18 +13,21 @@ import pytest
 from rdkit import Chem, DataStructs
 from rdkit.Chem.rdFingerprintGenerator import GetMorganGenerator
 from rdkit.Chem.Scaffolds import MurckoScaffold
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GroupKFold
+from sklearn.pipeline import Pipeline
 
 from cloome_sk import CloomeEmbedder
 from cloome_sk.baselines import TanimotoKernelEmbedder
+from cloome_sk.baselines._scores import BELOW_ANY_COSINE
 from cloome_sk.datasets import make_profiles
 from cloome_sk.datasets.known_drugs import load_known_drugs
 from cloome_sk.evaluation.bioisostere_folds import (
     CANDIDATES_MEASURED,
     NEAREST_PROFILE,
     STRUCTURE_KNOWN,
+    tanimoto_to_nearest,
 )
 from cloome_sk.evaluation.bioisosteres import (
     EDGES,
@@ -368,8 +371,98 @@ def test_bad_tables(table: pd.DataFrame) -> None:
 def test_a_model_that_has_seen_the_molecules_is_refused() -> None:
     X = make_profiles(n_compounds=24, random_state=0)
     frozen = FrozenEstimator(TanimotoKernelEmbedder().fit(X))
-    with pytest.raises(ValueError, match="so they are not unseen"):
+    with pytest.raises(ValueError, match="nothing is shown about unseen molecules"):
         study_bioisosteres(X, {"kernel": frozen}, shared="moa", cv=2, **FEW)
+
+
+class Remembers(TransformerMixin, BaseEstimator):
+    """A step that was trained, hands on what it is given, and knows on what."""
+
+    def fit(self, X: pd.DataFrame, y: Any = None) -> Remembers:
+        treated = X["Metadata_control_type"].isna()
+        self.molecules_seen_ = np.unique(molecule_key(X.loc[treated, "Metadata_smiles"]))
+        return self
+
+    def transform(self, X: pd.DataFrame) -> pd.DataFrame:
+        return X
+
+
+def test_a_frozen_step_that_has_seen_the_molecules_is_refused() -> None:
+    X = make_profiles(n_compounds=24, random_state=0)
+    step = FrozenEstimator(Remembers().fit(X))
+    model = Pipeline([("step", step), ("embedder", TanimotoKernelEmbedder())])
+    with pytest.raises(ValueError, match=r"study_bioisosteres: 12 of the 12 test molecules were"):
+        study_bioisosteres(X, {"kernel": model}, shared="moa", cv=2, ks=(1,), headline_k=1, **FEW)
+
+
+class Started(TanimotoKernelEmbedder):
+    """Says that it started from weights of a file."""
+
+    def fit(self, X: pd.DataFrame, y: Any = None) -> Started:
+        super().fit(X, y)
+        self.checkpoint_sha256_ = "0123456789abcdef"
+        return self
+
+
+def test_weights_of_a_checkpoint_leave_the_claim_open() -> None:
+    X = make_profiles(n_compounds=48, random_state=0)
+    options: dict[str, Any] = {"shared": "moa", "cv": 2, "ks": (1,), "headline_k": 1, **FEW}
+    found = study_bioisosteres(X, {"kernel": Started()}, **options)
+    assert not found.leakage["ok"].any()
+    assert "SHA-256 01234567" in found.leakage["sentences"].iloc[0]
+    whole = study_bioisosteres(X, {"kernel": TanimotoKernelEmbedder()}, **options).leakage
+    assert whole["ok"].all()
+    assert whole["sentences"].str.contains("The embedder was trained on none of").all()
+
+
+def test_what_is_its_own_chance_is_compared_in_shares_only(table: pd.DataFrame) -> None:
+    found = study_bioisosteres(
+        table, {"A": Keyed()}, shared="target", ks=(1, 3), headline_k=3, cv=2, controls=None, **FEW
+    )
+    against = found.differences.groupby("metric")["reference"].agg(set)
+    others = {NEAREST_PROFILE, CANDIDATES_MEASURED}
+    assert against["excess@1"] == against["excess@3"] == others
+    assert against["shared@1"] == against["shared@3"] == {*others, STRUCTURE_KNOWN}
+    known = found.scores[found.scores["model"] == STRUCTURE_KNOWN].set_index(["part", "metric"])
+    apart = known.xs("excess@3", level="metric")["value"]
+    assert apart.abs().max() < 0.1
+
+
+def test_a_query_without_a_profile_has_no_nearest_one() -> None:
+    tanimoto = np.array([[0.9, 0.1, 0.3], [0.2, 0.6, 0.3], [0.5, 0.5, 0.5]])
+    cosine = np.array([[0.1, 0.8, 0.2], [0.7, 0.7, 0.1], [BELOW_ANY_COSINE] * 3])
+    wanted = np.array([[0.2, 0.6, 0.3], [0.55, 0.35, 0.3], [0, 0, 0]])
+    found = tanimoto_to_nearest(cosine, tanimoto)
+    np.testing.assert_allclose(found, wanted, rtol=1e-12)
+    back = [2, 0, 1]
+    np.testing.assert_allclose(tanimoto_to_nearest(cosine[:, back], tanimoto[back]), wanted)
+
+
+def test_molecules_without_a_profile_are_counted_and_the_order_of_rows_does_not_matter(
+    table: pd.DataFrame,
+) -> None:
+    blank = table.loc[7, "Metadata_smiles"]
+
+    class Patient(Keyed):
+        def embed_phenotypes(self, X: pd.DataFrame) -> np.ndarray:
+            Z = super().embed_phenotypes(X).copy()
+            Z[(X["Metadata_smiles"] == blank).to_numpy()] = np.nan
+            return Z
+
+    options: dict[str, Any] = {"shared": "target", "cv": 2, "controls": None, **FEW}
+    found = study_bioisosteres(table, {"A": Patient()}, **options)
+    assert "A has no embedding for 1 of 40 molecules that ask" in "\n".join(found.notes)
+    shuffled = table.sample(frac=1, random_state=2).reset_index(drop=True)
+    other = study_bioisosteres(shuffled, {"A": Patient()}, **options)
+    keys = ["part", "model", "metric"]
+    first, second = (study.scores.set_index(keys)["value"] for study in (found, other))
+    pd.testing.assert_series_equal(first.sort_index(), second.sort_index())
+
+
+@pytest.mark.parametrize("folds", [0, 1, 2.5])
+def test_folds_of_a_screen_that_cannot_be(small_screen: Screen, folds: Any) -> None:
+    with pytest.raises(ValueError, match="folds must be an integer of at least 2"):
+        bioisosteres_of_screen(small_screen, folds=folds)
 
 
 @pytest.fixture(scope="module")
@@ -391,6 +484,7 @@ def test_a_screen_with_its_controls(small_screen: Screen, monkeypatch: pytest.Mo
     assert set(found.scores["model"]) == {
         *("CLOOME", "Tanimoto-kernel average", "random molecule codes", "pairs shuffled"),
         *("untrained encoder", STRUCTURE_KNOWN, NEAREST_PROFILE, CANDIDATES_MEASURED),
+        *("plate", "cell count"),
     }
     assert {part.split(",")[0] for part in found.scores["part"]} == {"shared MoA", "shared target"}
     assert found.leakage["ok"].all()
