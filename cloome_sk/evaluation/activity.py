@@ -38,6 +38,7 @@ def study_activity(
     model: str | None = None,
     kinds: Sequence[str] | None = None,
     standardize: Collection[str] = (),
+    controls: Any = "auto",
     splits: str | Sequence[str] = SPLITS,
     folds: int = 5,
     min_per_class: int = 10,
@@ -76,6 +77,9 @@ def study_activity(
     standardize : collection of str, default=()
         Models whose features are brought to mean 0 and deviation 1 over the training molecules of
         each fold.
+    controls : "auto", (column, value or values) or None, default="auto"
+        What negative controls in X would be (`cloome_sk.preprocessing.find_controls`); None for
+        tables without wells.
     splits : {"molecule", "scaffold"} or sequence of these, default=both
         What is new in test. Inner folds, which choose C, keep the same groups whole.
     folds : int, default=5
@@ -147,7 +151,7 @@ def study_activity(
         )
     model = next(iter(models), "") if model is None else model
     splits = (splits,) if isinstance(splits, str) else tuple(splits)
-    _check_rows(X, Y, smiles)
+    _check_rows(X, Y, smiles, controls)
     molecules = Molecules.of(smiles, Y)
     _check(models, model, X, molecules, splits, kinds, standardize)
     kind_of = list(kinds) if kinds is not None else [""] * len(molecules.names)
@@ -218,7 +222,7 @@ def study_activity(
     )
 
 
-def _check_rows(X: pd.DataFrame | None, Y: Any, smiles: Any) -> None:
+def _check_rows(X: pd.DataFrame | None, Y: Any, smiles: Any, controls: Any) -> None:
     """Refuse rows in another order, which nothing else would show, and controls."""
     indexed = {
         name: value.index
@@ -234,11 +238,11 @@ def _check_rows(X: pd.DataFrame | None, Y: Any, smiles: Any) -> None:
                 "both indexes where the order is the same already."
             )
     if X is not None:
-        controls = find_controls(X)
-        if controls.mask.any():
+        found = find_controls(X, controls)
+        if found.mask.any():
             raise ValueError(
-                f"study_activity: {int(controls.mask.sum())} rows of X are negative controls "
-                f"({controls}), whose vehicle would be a molecule with labels. Leave them out of "
+                f"study_activity: {int(found.mask.sum())} rows of X are negative controls "
+                f"({found}), whose vehicle would be a molecule with labels. Leave them out of "
                 "X, Y and smiles."
             )
 

@@ -106,6 +106,7 @@ def activity_of_assays(
         table.target,
         smiles,
         X=table.data,
+        controls=None,
         standardize=[NAMES["physchem"]] if "physchem" in features else [],
         folds=folds,
         min_per_class=min_per_class,

@@ -206,15 +206,15 @@ def chance_p(values: np.ndarray, chances: np.ndarray) -> float:
     Returns
     -------
     float
-        Two-sided p; NaN for fewer than `FEWEST` units, without a chance, or where all differences
-        are one and the same.
+        Two-sided p; NaN for fewer than `FEWEST` units, or without a chance.
 
     Notes
     -----
     Rates of rare hits, or rare misses, are compared as counts, by a binomial test of the mean
     chance: a resample of units none of which has a hit knows no hits, and would tell every small
     screen from chance. It is conservative where values are averages over the wells of a unit, or
-    chances differ. All else is compared by a t-test of the differences.
+    chances differ. All else is compared by a t-test of the differences; by their signs where all
+    are one and the same.
 
     Examples
     --------
@@ -234,7 +234,8 @@ def chance_p(values: np.ndarray, chances: np.ndarray) -> float:
         return min(1.0, 2 * min(more, fewer))
     apart = values - chances
     if np.ptp(apart) <= 1e-12:
-        return np.nan if abs(apart[0]) > 1e-12 else 1.0
+        # No deviation to compare with: how likely all signs are to be alike.
+        return 2.0 ** (1 - n) if abs(apart[0]) > 1e-12 else 1.0
     return float(ttest_1samp(apart, 0.0).pvalue)
 
 
