@@ -205,8 +205,9 @@ def _check_results(X: Any, targets: Targets) -> None:
                 "scipy.sparse.csr_array(y)."
             )
         raise ValueError(
-            f'{WHO}: target="assays" takes 1 for active, 0 for inactive and NaN for not measured; '
-            f"{odd.sum()} value(s) are something else, {_first(X, targets, odd)}.{hint}"
+            f'{WHO}: Unknown label type: target="assays" takes 1 for active, 0 for inactive and '
+            f"NaN for not measured; {odd.sum()} value(s) are something else, "
+            f"{_first(X, targets, odd)}.{hint}"
         )
 
 
