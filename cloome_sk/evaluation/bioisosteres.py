@@ -96,7 +96,8 @@ def study_bioisosteres(
     ks : sequence of int, default=(1, 5, 10)
         Numbers of hits.
     headline_k : int, default=5
-        The one of them that sentences and the figure speak of.
+        The one of them that sentences and the figure speak of; where no query has more candidates
+        than that, the largest one that can be scored, as a note says.
     cv : int or splitter, default=5
         Folds by molecule, as in `cloome_sk.baselines.compare`.
     groups : str or array-like of shape (n_samples,), optional
@@ -243,6 +244,7 @@ def study_bioisosteres(
     for name, number, ranking in rankings:
         rows += answers_of(asked[number][0], name, ranking.similarity, ks)
     records = pd.DataFrame(rows, columns=RECORDS)
+    headline_k, fewer = _scored_headline(headline_k, set(records["k"]))
     order = {part: at for at, part in enumerate(p for label in terms for p in setting.parts(label))}
     records = records.sort_values("part", key=lambda part: part.map(order), kind="stable")
     units = units_of(records)
@@ -268,10 +270,19 @@ def study_bioisosteres(
                 setting, [counts for _, counts in asked], records, candidates, has_profiles
             ),
             *without_embedding(rankings),
+            *fewer,
         ),
         enrichment=enrichment_of(records, **options),
-        k=int(headline_k),
+        k=headline_k,
     )
+
+
+def _scored_headline(asked: int, scored: set[int]) -> tuple[int, list[str]]:
+    """The number of hits to speak of, which candidates alone decide, and a note on it."""
+    if asked in scored:
+        return int(asked), []
+    found = int(max(scored))
+    return found, [f"Sentences and figure are of k={found}: no query can be scored at k={asked}."]
 
 
 def bioisosteres_of_screen(

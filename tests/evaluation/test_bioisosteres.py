@@ -506,3 +506,12 @@ def test_a_class_that_says_nothing_is_no_annotation(small_screen: Screen) -> Non
     kept, none = _without_uninformative(small_screen)
     assert kept is small_screen.table
     assert none == []
+
+
+def test_a_number_of_hits_that_no_query_has_is_not_the_headline(table: pd.DataFrame) -> None:
+    options: dict[str, Any] = {"shared": "target", "cv": 2, "controls": None, **FEW}
+    found = study_bioisosteres(table, {"A": Keyed()}, ks=(1, 3, 500), headline_k=500, **options)
+    assert (found.headline, found.k) == ("excess@3", 3)
+    assert "Sentences and figure are of k=3: no query can be scored at k=500." in found.notes
+    assert "first 3 hits" in found.sentences()[0]
+    found.plot()
