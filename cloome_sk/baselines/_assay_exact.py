@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import LinAlgError, get_blas_funcs, get_lapack_funcs
 
-from cloome_sk.baselines._assay_newton import MOST_HALVINGS, logistic_losses
+from cloome_sk.baselines._assay_newton import MOST_HALVINGS, Rows, logistic_losses
 
 MOST_STEPS = 100
 SMALL_GAIN = 1e-9
+SLOW = 0.1
+"""A step that gains more than this share of what the last one gained is a slow one."""
 MOST_GRADIENTS = 30
-RESIDUAL = 0.1
+"""Gradients that are conditioned by one factor at most."""
+MOST_CONDITION = 1e6
+"""Up to here a factor in float32 knows the smallest eigenvalue to some percent."""
 
 
-def fit_exactly(Z: np.ndarray, y: np.ndarray, C: float) -> tuple[np.ndarray, float, bool]:
+def fit_exactly(Z: np.ndarray | Rows, y: np.ndarray, C: float) -> tuple[np.ndarray, float, bool]:
     """Minimise the L2-penalised logistic loss with a free intercept.
+
+    A Newton step needs the curvature at its place, and finding the minimum does not: gradients in
+    float64, conditioned by a factor of the curvature in float32 and at an earlier place, lead to
+    the same minimum. The curvature is factorised anew when gains do not fall tenfold from step to
+    step, and in float64 where float32 does not know its smallest eigenvalue.
 
     Parameters
     ----------
-    Z : ndarray of float64, shape (n, n_features)
+    Z : ndarray of float64, shape (n, n_features), or Rows
         Training rows.
     y : ndarray of float, shape (n,)
         0 or 1, both there.
@@ -36,46 +43,38 @@ def fit_exactly(Z: np.ndarray, y: np.ndarray, C: float) -> tuple[np.ndarray, flo
     converged : bool
         Whether the predicted gain of the last step was nothing beside the loss.
     """
-    dual = len(Z) <= Z.shape[1]
-    mean = Z.mean(axis=0)
-    features = Z - mean
-    gram = features @ features.T if dual else None
-    position = np.zeros(min(features.shape))
-    scores = np.zeros(len(Z))
+    rows = Z if isinstance(Z, Rows) else Rows.of(Z, np.arange(len(Z)))
+    space = (_InFeatures if rows.gram is None else _InRows)(rows, C)
+    position, scores = np.zeros(space.n_dimensions), np.zeros(len(y))
     shift = float(np.log(y.sum() / (len(y) - y.sum())))
     used = np.ones((1, len(y)), dtype=bool)
     loss, p = _loss(scores, shift, y, used, 0.0)
-    primal = _PrimalSteps(features, C)
-    converged = False
+    converged, n_gradients, last_gain = False, MOST_GRADIENTS, np.inf
     for _ in range(MOST_STEPS):
-        weight, error = p * (1 - p), y - p
-        if dual:
-            assert gram is not None
-            step, step_shift = _dual_step(gram, position, scores, shift, weight, error, C)
-            step_scores = gram @ step
-            slope = step_scores @ (error - position / C)
-        else:
-            step, step_shift = primal.step(position, weight, error)
-            step_scores = features @ step
-            slope = step @ (features.T @ error - position / C)
-        gain = slope + step_shift * error.sum()
+        error = y - p
+        if n_gradients >= MOST_GRADIENTS:
+            space.factorise(p * (1 - p))
+            n_gradients = 0
+        step, step_scores, step_shift, gain = space.step(position, error)
+        n_gradients += 1
         size = 1.0
         for _ in range(MOST_HALVINGS):
             new, new_scores = position + size * step, scores + size * step_scores
-            length = new @ new_scores if dual else new @ new
-            new_loss, new_p = _loss(
-                new_scores, shift + size * step_shift, y, used, float(length) / C
-            )
+            penalty = space.squared_length(new, new_scores) / C
+            new_loss, p = _loss(new_scores, shift + size * step_shift, y, used, penalty)
             if new_loss <= loss * (1 + 1e-12):
                 break
             size /= 2
-        position, scores, loss, p = new, new_scores, new_loss, new_p
+        position, scores, loss = new, new_scores, new_loss
         shift += size * step_shift
-        if gain <= SMALL_GAIN * loss:
+        if abs(gain) <= SMALL_GAIN * loss:
             converged = True
             break
-    coef = features.T @ position if dual else position
-    return coef, shift - float(mean @ coef), converged
+        if not 0 <= gain <= SLOW * last_gain and n_gradients > 1:
+            n_gradients = MOST_GRADIENTS
+        last_gain = gain
+    coef = space.weights(position)
+    return coef, shift - float(rows.mean @ coef), converged
 
 
 def _loss(
@@ -85,75 +84,120 @@ def _loss(
     return float(losses[0]) + penalty / 2, p[0]
 
 
-def _dual_step(
-    gram: np.ndarray,
-    alpha: np.ndarray,
-    scores: np.ndarray,
-    shift: float,
-    weight: np.ndarray,
-    error: np.ndarray,
-    C: float,
-) -> tuple[np.ndarray, float]:
-    """Solve ``(1 / C + W K) alpha + W shift = W (scores + shift) + error``, ``alpha.sum() == 0``.
+class _InRows:
+    """Steps of ``alpha``, where the weights are ``features.T @ alpha`` and ``alpha.sum() == 0``.
 
-    By ``1 + C W^(1/2) K W^(1/2)``, which has no small eigenvalue where weights vanish.
-    """
-    root = np.sqrt(weight)
-    middle = C * root[:, None] * gram * root
-    middle.flat[:: len(middle) + 1] += 1.0
-    right = np.column_stack([weight * (scores + shift) + error, weight])
-    inner = cho_solve(cho_factor(middle, lower=True), root[:, None] * (gram @ right))
-    target, unit = (C * (right - C * root[:, None] * inner)).T
-    new_shift = target.sum() / unit.sum()
-    return target - new_shift * unit - alpha, new_shift - shift
-
-
-@dataclass
-class _PrimalSteps:
-    """Newton steps of weights and intercept, the intercept eliminated by weighted centring.
-
-    The curvature is factorised at the first step. It changes by the weights of the rows only, so
-    conjugate gradients conditioned by that factor solve the later steps in a few products, and it
-    is factorised anew when they are not few.
+    They solve ``(1 / C + W K) step + W shift = error - alpha / C`` by ``1 + R K R`` with the root
+    ``R`` of ``C W``, which has no small eigenvalue where weights vanish.
     """
 
-    features: np.ndarray
-    C: float
-    factor: tuple[np.ndarray, bool] | None = None
+    def __init__(self, rows: Rows, C: float) -> None:
+        assert rows.gram is not None
+        self.features, self.C = rows.features, C
+        self.gram = rows.gram
+        self.n_dimensions = len(rows)
+
+    def factorise(self, weight: np.ndarray) -> None:
+        """Fix the weights of the rows until the next call."""
+        self.root = np.sqrt(self.C * weight)
+        factor = _factor(self._middle(), 1.0)
+        if factor is None:
+            self.gram = self.features @ self.features.T
+            factor = _factor(self._middle(), 1.0)
+        assert factor is not None
+        self.factor = factor
+        self.unit = self._solve(weight)
+
+    def _middle(self) -> np.ndarray:
+        root = self.root.astype(self.gram.dtype)
+        middle = self.gram * root
+        middle *= root[:, None]
+        middle.flat[:: len(middle) + 1] += 1.0
+        return middle.T
+
+    def _solve(self, right: np.ndarray) -> np.ndarray:
+        """Solve ``(1 / C + W K) x = right``."""
+        product = self.gram @ right.astype(self.gram.dtype)
+        inner = _back(self.factor, self.root * product)
+        return self.C * (right - self.root * inner)
 
     def step(
-        self, w: np.ndarray, weight: np.ndarray, error: np.ndarray
-    ) -> tuple[np.ndarray, float]:
-        """Solve for the change of weights and intercept."""
-        total = weight.sum()
-        mean = weight @ self.features / total
-        slope = self.features.T @ error - w / self.C - mean * error.sum()
-        if self.factor is None:
-            scaled = np.sqrt(weight)[:, None] * (self.features - mean)
-            curvature = scaled.T @ scaled
-            curvature.flat[:: len(curvature) + 1] += 1.0 / self.C
-            self.factor = cho_factor(curvature, lower=True, overwrite_a=True, check_finite=False)
-            step = cho_solve(self.factor, slope, check_finite=False)
-        else:
-            step = self._by_gradients(slope, weight, total)
-        return step, float(error.sum() / total - mean @ step)
+        self, alpha: np.ndarray, error: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, float, float]:
+        """Step, that of the scores and of the intercept, and the predicted gain."""
+        slope = error - alpha / self.C
+        target = self._solve(slope)
+        shift = float((target.sum() + alpha.sum()) / self.unit.sum())
+        step = target - shift * self.unit
+        scores = self.features @ self.weights(step)
+        return step, scores, shift, float(scores @ slope + shift * error.sum())
 
-    def _by_gradients(self, residual: np.ndarray, weight: np.ndarray, total: float) -> np.ndarray:
-        step = np.zeros_like(residual)
-        direction = conditioned = cho_solve(self.factor, residual, check_finite=False)
-        start = size = residual @ conditioned
-        for _ in range(MOST_GRADIENTS):
-            scores = self.features @ direction
-            moved = self.features.T @ (weight * (scores - weight @ scores / total))
-            moved += direction / self.C
-            length = size / (direction @ moved)
-            step = step + length * direction
-            residual = residual - length * moved
-            conditioned = cho_solve(self.factor, residual, check_finite=False)
-            new_size = residual @ conditioned
-            if new_size <= RESIDUAL**2 * start:
-                return step
-            direction = conditioned + new_size / size * direction
-            size = new_size
-        self.factor = None
-        return step
+    def squared_length(self, alpha: np.ndarray, scores: np.ndarray) -> float:
+        return float(alpha @ scores)
+
+    def weights(self, alpha: np.ndarray) -> np.ndarray:
+        return alpha @ self.features
+
+
+class _InFeatures:
+    """Steps of the weights, the intercept eliminated by weighted centring."""
+
+    def __init__(self, rows: Rows, C: float) -> None:
+        assert rows.narrow is not None
+        self.features, self.C = rows.features, C
+        self.narrow = rows.narrow
+        self.n_dimensions = rows.features.shape[1]
+
+    def factorise(self, weight: np.ndarray) -> None:
+        """Fix the weights of the rows until the next call."""
+        self.total = weight.sum()
+        self.mean = weight @ self.features / self.total
+        factor = _factor(self._curvature(self.narrow, weight), self.C)
+        if factor is None:
+            self.narrow = self.features
+            factor = _factor(self._curvature(self.features, weight), self.C)
+        assert factor is not None
+        self.factor = factor
+
+    def _curvature(self, features: np.ndarray, weight: np.ndarray) -> np.ndarray:
+        scaled = features - self.mean.astype(features.dtype)
+        scaled *= np.sqrt(weight).astype(features.dtype)[:, None]
+        curvature = scaled.T @ scaled
+        curvature.flat[:: len(curvature) + 1] += 1.0 / self.C
+        return curvature.T
+
+    def step(self, w: np.ndarray, error: np.ndarray) -> tuple[np.ndarray, np.ndarray, float, float]:
+        """Step, that of the scores and of the intercept, and the predicted gain."""
+        slope = error @ self.features - w / self.C
+        centred = slope - self.mean * error.sum()
+        step = _back(self.factor, centred)
+        shift = float(error.sum() / self.total - self.mean @ step)
+        return step, self.features @ step, shift, float(step @ slope + shift * error.sum())
+
+    def squared_length(self, w: np.ndarray, scores: np.ndarray) -> float:
+        return float(w @ w)
+
+    def weights(self, w: np.ndarray) -> np.ndarray:
+        return w
+
+
+def _factor(matrix: np.ndarray, C: float) -> np.ndarray | None:
+    """Cholesky factor of a matrix without eigenvalues below ``1 / C``; None if float32 is too few.
+
+    The matrix, whose columns are contiguous, is overwritten.
+    """
+    narrow = matrix.dtype == np.float32
+    if narrow and not np.linalg.norm(matrix) * C < MOST_CONDITION:
+        return None
+    (potrf,) = get_lapack_funcs(("potrf",), (matrix,))
+    factor, failed = potrf(matrix, lower=True, overwrite_a=True, clean=False)
+    if failed and not narrow:
+        raise LinAlgError("The curvature of a logistic loss is not positive definite.")
+    return None if failed else factor
+
+
+def _back(factor: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Solve by a Cholesky factor; for one right side five times as fast as `cho_solve`."""
+    (trsv,) = get_blas_funcs(("trsv",), (factor,))
+    half = trsv(factor, right.astype(factor.dtype), lower=1, overwrite_x=True)
+    return trsv(factor, half, lower=1, trans=1, overwrite_x=True).astype(np.float64)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import rankdata
 
 
 def assay_folds(y: np.ndarray, groups: np.ndarray, n_folds: int) -> np.ndarray | None:
@@ -51,27 +50,49 @@ def _to_and_fro(n: int, n_folds: int) -> np.ndarray:
     return np.minimum(place, 2 * n_folds - 1 - place)
 
 
-def aurocs(scores: np.ndarray, active: np.ndarray, decimals: int) -> np.ndarray:
+def aurocs(
+    scores: np.ndarray, active: np.ndarray, decimals: int, ranked: np.ndarray | None = None
+) -> np.ndarray:
     """Area under the ROC curve of each row of scores, ties one half.
 
     Parameters
     ----------
     scores : ndarray of float, shape (n_scores, n)
         A row for each model.
-    active : ndarray of bool, shape (n,)
+    active : ndarray of bool, shape (n,) or (n_scores, n)
         Both values must be there.
     decimals : int
         Of the largest score in a row, beyond which scores are ties: those of equal rows differ in
-        their last digits.
+        their last digits. At most 14.
+    ranked : ndarray of bool, shape (n_scores, n), optional
+        Which scores count. None: all of them.
 
     Returns
     -------
     ndarray of float, shape (n_scores,)
-        In [0, 1].
+        In [0, 1]; NaN where a score is not finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cloome_sk.baselines._assay_folds import aurocs
+    >>> scores = np.array([[0.1, 0.2, 0.3, 0.4], [0.1, 0.3, 0.3, 0.4]])
+    >>> aurocs(scores, np.array([False, True, False, True]), 10)
+    array([0.75 , 0.875])
     """
-    largest = np.abs(scores).max(axis=1, keepdims=True)
-    scaled = np.divide(scores, largest, out=np.zeros_like(scores), where=largest > 0)
-    ranks = rankdata(np.round(scaled, decimals), axis=1)
-    n_active = active.sum()
-    wins = ranks[:, active].sum(axis=1) - n_active * (n_active + 1) / 2
-    return wins / (n_active * (len(active) - n_active))
+    ranked = np.ones(scores.shape, dtype=bool) if ranked is None else ranked
+    row = np.nonzero(ranked)[0]
+    largest = np.abs(scores).max(axis=1, where=ranked, initial=0).astype(np.float64)
+    known = np.isfinite(largest)
+    largest[~known | (largest == 0)] = 1
+    scaled = np.where(known[row], scores[ranked], 0) / largest[row]
+    # One sort ranks all rows: what is of a row lies between what is of its neighbours.
+    keys = np.rint(scaled * 10.0**decimals).astype(np.int64) + 3 * 10**decimals * row
+    won = np.broadcast_to(active, scores.shape)[ranked]
+    inactive = np.sort(keys[~won])
+    twice = np.searchsorted(inactive, keys[won]) + np.searchsorted(inactive, keys[won], "right")
+    n_active = np.bincount(row[won], minlength=len(scores))
+    n_inactive = np.bincount(row[~won], minlength=len(scores))
+    wins = np.bincount(row[won], weights=twice, minlength=len(scores)) / 2
+    wins -= (np.cumsum(n_inactive) - n_inactive) * n_active
+    return np.where(known, wins / (n_active * n_inactive), np.nan)

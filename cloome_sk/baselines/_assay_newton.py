@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -27,26 +26,32 @@ class Rows:
 
     Attributes
     ----------
-    gram : ndarray of float, shape (n, n) or None
-        Inner products, where that is the smaller way.
-    features : ndarray of float, shape (n, n_features)
+    features : ndarray of float64, shape (n, n_features)
         The rows minus `mean`.
-    mean : ndarray of float, shape (n_features,)
+    mean : ndarray of float64, shape (n_features,)
         What was subtracted; a free intercept takes it up.
+    gram : ndarray of float32, shape (n, n) or None
+        Inner products, where that is the smaller way.
+    narrow : ndarray of float32, shape (n, n_features) or None
+        The features, where there is no Gram matrix.
     """
 
-    gram: np.ndarray | None
     features: np.ndarray
     mean: np.ndarray
+    gram: np.ndarray | None
+    narrow: np.ndarray | None
 
     @classmethod
-    def of(cls, Z: np.ndarray, dtype: Any = np.float64) -> Rows:
-        """Centre rows, and multiply them out where that saves work."""
-        mean = Z.mean(axis=0)
-        features = (Z - mean).astype(dtype, copy=False)
+    def of(cls, Z: np.ndarray, rows: np.ndarray) -> Rows:
+        """Take rows by their places, centre them, and multiply them out where that saves work."""
+        features = Z[rows]
+        mean = features.mean(axis=0)
+        features -= mean
+        narrow = features.astype(np.float32)
         # A product with the Gram matrix takes n * n operations, with the features 2 * n * d.
-        gram = features @ features.T if len(Z) <= 2 * Z.shape[1] else None
-        return cls(gram, features, mean)
+        if len(rows) <= 2 * Z.shape[1]:
+            return cls(features, mean, narrow @ narrow.T, None)
+        return cls(features, mean, None, narrow)
 
     def __len__(self) -> int:
         return len(self.features)
@@ -55,7 +60,8 @@ class Rows:
         """Products of the Gram matrix with vectors, which are rows."""
         if self.gram is not None:
             return vectors @ self.gram
-        return (vectors @ self.features) @ self.features.T
+        assert self.narrow is not None
+        return (vectors @ self.narrow) @ self.narrow.T
 
 
 @dataclass(frozen=True)
@@ -68,8 +74,8 @@ class Problems:
         Of each assay.
     assay : ndarray of intp, shape (n_problems,)
         Place in `rows`, ascending.
-    y : ndarray of float32 or float64, shape (n_problems, n_most)
-        Labels, 0 or 1, in the precision to work in. Behind an assay's last row anything.
+    y : ndarray of float32, shape (n_problems, n_most)
+        Labels, 0 or 1. Behind an assay's last row anything.
     used : ndarray of bool, shape (n_problems, n_most)
         Which rows are trained on: both labels in every problem.
     C : ndarray of float, shape (n_problems,)

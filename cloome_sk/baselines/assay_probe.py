@@ -161,16 +161,24 @@ class AssayProbe(MultiOutputMixin, BaseEstimator):
                 "inactive row, so there is nothing to learn."
             )
         self.assay_names_ = labels.names
-        self.inner_scores_ = _inner_scores(
-            Z, labels, learnable, grouping, penalties, self.inner_folds
-        )
-        self._choose(penalties, learnable)
+        self.inner_scores_ = np.full((len(labels), len(penalties)), np.nan)
+        self.C_ = np.full(len(labels), np.nan)
         self.coef_ = np.full((len(labels), Z.shape[1]), np.nan)
         self.intercept_ = np.full(len(labels), np.nan)
         self.converged_ = np.zeros(len(labels), dtype=bool)
-        for assay in np.flatnonzero(learnable):
-            fitted = fit_exactly(Z[labels.rows[assay]], labels.y[assay], self.C_[assay])
-            self.coef_[assay], self.intercept_[assay], self.converged_[assay] = fitted
+        folds = _folds(labels, learnable, grouping, self.inner_folds)
+        for batch in _batches(folds, len(penalties)):
+            rows = [Rows.of(Z, labels.rows[assay]) for assay in batch]
+            scores = _inner_scores(rows, labels, batch, folds, penalties)
+            self.inner_scores_[batch] = scores
+            # Of ties the first, which is the strongest penalty.
+            self.C_[batch] = penalties[np.round(scores, 12).argmax(axis=1)]
+            for assay, own in zip(batch, rows, strict=True):
+                self._fit_assay(assay, own, labels.y[assay])
+        self._choose_without_folds(penalties, learnable, np.array(list(folds), dtype=int))
+        for assay in map(int, np.flatnonzero(learnable)):
+            if assay not in folds:
+                self._fit_assay(assay, Rows.of(Z, labels.rows[assay]), labels.y[assay])
         missed = np.flatnonzero(learnable & ~self.converged_)
         if len(missed):
             warnings.warn(
@@ -188,18 +196,21 @@ class AssayProbe(MultiOutputMixin, BaseEstimator):
             raise ValueError(f"AssayProbe: Cs must be positive numbers, got {self.Cs!r}.")
         return np.unique(values)
 
-    def _choose(self, penalties: np.ndarray, learnable: np.ndarray) -> None:
-        """Take the best mean, of ties the first, which is the strongest penalty."""
-        by_folds = ~np.isnan(self.inner_scores_).any(axis=1)
+    def _fit_assay(self, assay: int, rows: Rows, y: np.ndarray) -> None:
+        fitted = fit_exactly(rows, y, self.C_[assay])
+        self.coef_[assay], self.intercept_[assay], self.converged_[assay] = fitted
+
+    def _choose_without_folds(
+        self, penalties: np.ndarray, learnable: np.ndarray, by_folds: np.ndarray
+    ) -> None:
+        """Take the best mean of the assays with inner folds, of ties the strongest penalty."""
         fallback = penalties[len(penalties) // 2]
-        if by_folds.any():
+        if len(by_folds):
             means = self.inner_scores_[by_folds].mean(axis=0)
             fallback = penalties[int(np.round(means, 12).argmax())]
-        self.C_ = np.where(learnable, fallback, np.nan)
-        best = np.round(self.inner_scores_[by_folds], 12).argmax(axis=1)
-        self.C_[by_folds] = penalties[best]
         kinds = np.where(learnable, "other assays", "one class").astype(object)
         kinds[by_folds] = "inner folds"
+        self.C_[kinds == "other assays"] = fallback
         self.chosen_by_ = kinds
         self.n_fallback_ = int((kinds == "other assays").sum())
         self.n_one_class_ = int((kinds == "one class").sum())
@@ -255,35 +266,16 @@ def _groups(groups: Any, n_rows: int) -> np.ndarray:
     return np.unique(values.astype(str), return_inverse=True)[1]
 
 
-def _inner_scores(
-    Z: np.ndarray,
-    labels: AssayLabels,
-    learnable: np.ndarray,
-    groups: np.ndarray,
-    penalties: np.ndarray,
-    n_folds: int,
-) -> np.ndarray:
-    """Mean AUROC of each assay and penalty over inner folds, NaN without them."""
-    out = np.full((len(labels), len(penalties)), np.nan)
+def _folds(
+    labels: AssayLabels, learnable: np.ndarray, groups: np.ndarray, n_folds: int
+) -> dict[int, np.ndarray]:
+    """Inner fold of each row, of the assays that have inner folds."""
     folds: dict[int, np.ndarray] = {}
     for assay in map(int, np.flatnonzero(learnable)):
         dealt = assay_folds(labels.y[assay], groups[labels.rows[assay]], n_folds)
         if dealt is not None:
             folds[assay] = dealt
-    for batch in _batches(folds, len(penalties)):
-        problems = _problems(Z, labels, batch, folds, penalties)
-        scores = inner_scores(problems)
-        start = 0
-        for assay in batch:
-            fold, active = folds[assay], labels.y[assay] == 1
-            found = []
-            for number in range(fold.max() + 1):
-                test = np.flatnonzero(fold == number)
-                own = scores[start : start + len(penalties)]
-                found.append(aurocs(own[:, test], active[test], FLOAT32_DECIMALS))
-                start += len(penalties)
-            out[assay] = np.mean(found, axis=0)
-    return out
+    return folds
 
 
 def _batches(folds: dict[int, np.ndarray], n_penalties: int) -> Iterator[list[int]]:
@@ -302,29 +294,49 @@ def _batches(folds: dict[int, np.ndarray], n_penalties: int) -> Iterator[list[in
         yield batch
 
 
-def _problems(
-    Z: np.ndarray,
+def _inner_scores(
+    rows: list[Rows],
     labels: AssayLabels,
     batch: list[int],
     folds: dict[int, np.ndarray],
     penalties: np.ndarray,
-) -> Problems:
-    """Every fold and penalty of some assays, folds outside, each trained on the other folds."""
+) -> np.ndarray:
+    """Mean AUROC over the inner folds, of each assay of the batch and each penalty."""
+    problems, tested = _problems(rows, labels, batch, folds, penalties)
+    found = aurocs(inner_scores(problems), problems.y == 1, FLOAT32_DECIMALS, ranked=tested)
+    n_folds = [int(folds[assay].max()) + 1 for assay in batch]
+    by_assay = np.split(found.reshape(-1, len(penalties)), np.cumsum(n_folds)[:-1])
+    return np.array([part.mean(axis=0) for part in by_assay])
+
+
+def _problems(
+    rows: list[Rows],
+    labels: AssayLabels,
+    batch: list[int],
+    folds: dict[int, np.ndarray],
+    penalties: np.ndarray,
+) -> tuple[Problems, np.ndarray]:
+    """Every fold and penalty of some assays, folds outside, each trained on the other folds.
+
+    And which rows are those of the fold.
+    """
     longest = max(len(folds[assay]) for assay in batch)
-    rows, place, y, used = [], [], [], []
+    place, y, used, tested = [], [], [], []
     for number, assay in enumerate(batch):
         fold = folds[assay]
-        rows.append(Rows.of(Z[labels.rows[assay]], np.float32))
-        n_problems = (fold.max() + 1) * len(penalties)
+        n_folds = int(fold.max()) + 1
+        n_problems = n_folds * len(penalties)
         place.append(np.full(n_problems, number))
         padded = np.zeros((n_problems, longest), dtype=np.float32)
         padded[:, : len(fold)] = labels.y[assay]
-        trained = np.zeros((n_problems, longest), dtype=bool)
-        held_out = np.repeat(np.arange(fold.max() + 1), len(penalties))
-        trained[:, : len(fold)] = fold != held_out[:, None]
+        held_out = np.full(longest, -1)
+        held_out[: len(fold)] = fold
+        in_fold = held_out == np.repeat(np.arange(n_folds), len(penalties))[:, None]
         y.append(padded)
-        used.append(trained)
+        tested.append(in_fold)
+        used.append(~in_fold & (held_out >= 0))
     n_folds = sum(len(part) for part in place) // len(penalties)
-    return Problems(
+    problems = Problems(
         rows, np.concatenate(place), np.vstack(y), np.vstack(used), np.tile(penalties, n_folds)
     )
+    return problems, np.vstack(tested)

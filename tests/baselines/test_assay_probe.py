@@ -63,6 +63,47 @@ def test_curvature_is_factorised_anew_when_gradients_are_many(monkeypatch):
     np.testing.assert_allclose(intercept, theirs.intercept_[0], atol=1e-3)
 
 
+@pytest.mark.parametrize(("n", "d"), [(50, 90), (120, 80), (400, 30)])
+@pytest.mark.parametrize("narrow", [True, False])
+def test_precision_of_the_factor_does_not_show(monkeypatch, n, d, narrow):
+    """Features of unlike scale and a weak penalty: the curvature is ill conditioned."""
+    monkeypatch.setattr(_assay_exact, "MOST_CONDITION", np.inf if narrow else 0.0)
+    dtypes = []
+    plain = _assay_exact._factor
+
+    def noted(matrix, C):
+        dtypes.append(matrix.dtype)
+        return plain(matrix, C)
+
+    monkeypatch.setattr(_assay_exact, "_factor", noted)
+    Z, Y = made_up(n, d, 1, share=1.0)
+    Z[:, ::3] *= 30
+    coef, intercept, converged = fit_exactly(Z, Y[:, 0], 10.0)
+    theirs = LogisticRegression(C=10.0, tol=1e-12, max_iter=1000, solver="newton-cholesky").fit(
+        Z, Y[:, 0]
+    )
+    assert converged
+    assert (dtypes[-1] == np.float32) == narrow
+    elsewhere = np.random.default_rng(1).normal(size=(50, d)) + 3
+    np.testing.assert_allclose(
+        elsewhere @ coef + intercept, theirs.decision_function(elsewhere), rtol=1e-3, atol=1e-3
+    )
+
+
+def test_large_assays_are_those_of_scikit_learn():
+    """Long enough for several steps by one factor of several hundred rows."""
+    generator = np.random.default_rng(0)
+    Z = (generator.random((600, 500)) < 0.06).astype(float)
+    y = (Z[:, :20].sum(axis=1) + generator.normal(size=600) > 1.7).astype(float)
+    for C in (1e-3, 0.1, 10.0):
+        coef, intercept, converged = fit_exactly(Z, y, C)
+        theirs = LogisticRegression(C=C, tol=1e-12, max_iter=1000, solver="newton-cholesky")
+        theirs.fit(Z, y)
+        assert converged
+        np.testing.assert_allclose(coef, theirs.coef_[0], atol=1e-4)
+        np.testing.assert_allclose(intercept, theirs.intercept_[0], atol=1e-4)
+
+
 @pytest.mark.parametrize(("n", "d"), [(160, 24), (70, 100), (300, 10)])
 def test_choice_and_fit_are_those_of_a_loop_over_assays(n, d):
     """Converged references: scikit-learn's default tolerance stops weak penalties early."""
@@ -175,6 +216,22 @@ def test_aurocs_are_those_of_scikit_learn():
     active = generator.random(40) < 0.3
     expected = [roc_auc_score(active, row) for row in scores]
     np.testing.assert_allclose(aurocs(scores, active, 10), expected)
+
+
+def test_aurocs_of_part_of_the_rows_are_those_of_scikit_learn():
+    generator = np.random.default_rng(0)
+    scores = np.round(generator.normal(size=(30, 40)) * generator.lognormal(size=(30, 1)), 1)
+    active, ranked = generator.random((2, 30, 40)) < 0.5
+    active[:, 0], active[:, 1], ranked[:, :2] = True, False, True
+    scores[~ranked] *= 1e6
+    expected = [
+        roc_auc_score(a[r], row[r]) for row, a, r in zip(scores, active, ranked, strict=True)
+    ]
+    np.testing.assert_allclose(aurocs(scores, active, 10, ranked=ranked), expected)
+    scores[3, 0], scores[5, 1] = np.nan, np.inf
+    found = aurocs(scores, active, 10, ranked=ranked)
+    assert np.flatnonzero(np.isnan(found)).tolist() == [3, 5]
+    np.testing.assert_allclose(np.delete(found, [3, 5]), np.delete(expected, [3, 5]))
 
 
 @pytest.mark.parametrize(
