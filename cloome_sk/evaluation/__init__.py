@@ -7,7 +7,11 @@ from __future__ import annotations
 
 from cloome_sk.evaluation.ablation import AblationStudy, study_ablation
 from cloome_sk.evaluation.activity import ActivityStudy, study_activity
-from cloome_sk.evaluation.activity_data import activity_of_assays, activity_of_screen
+from cloome_sk.evaluation.activity_data import (
+    activity_of_assays,
+    activity_of_screen,
+    assays_of_molecules,
+)
 from cloome_sk.evaluation.bioisostere_result import BioisostereStudy
 from cloome_sk.evaluation.bioisosteres import bioisosteres_of_screen, study_bioisosteres
 from cloome_sk.evaluation.confidence import ConfidenceStudy, confidence_of_screen, study_confidence
@@ -35,6 +39,7 @@ __all__ = [
     "TrapStudy",
     "activity_of_assays",
     "activity_of_screen",
+    "assays_of_molecules",
     "bioisosteres_of_screen",
     "confidence_of_screen",
     "load_screen",

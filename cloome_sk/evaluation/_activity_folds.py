@@ -16,6 +16,8 @@ from cloome_sk.evaluation._training_seen import refuse_seen
 from cloome_sk.model_selection import scaffold_groups
 from cloome_sk.molecules import molecule_key
 
+PURPOSE = "study_activity"
+
 
 @dataclass(frozen=True)
 class Molecules:
@@ -48,10 +50,12 @@ class Molecules:
     def of(cls, smiles: Any, Y: Any) -> Molecules:
         """Join the rows of a molecule; agreeing labels count once."""
         texts = np.asarray(list(smiles), dtype=object)
-        labels = read_labels(Y, "study_activity")
+        labels = read_labels(Y, PURPOSE)
         if labels.n_rows != len(texts):
             raise ValueError(
-                f"study_activity: Y has {labels.n_rows} rows for {len(texts)} structures."
+                f"{PURPOSE}: Y has {labels.n_rows} rows for {len(texts)} structures. Where Y has a "
+                "row a molecule, and structures repeat, bring it to their rows by "
+                "assays_of_molecules."
             )
         code, keys = pd.factorize(molecule_key(texts))
         _, first = np.unique(code, return_index=True)
@@ -78,7 +82,7 @@ class Molecules:
         groups = self.keys if split == "molecule" else scaffold_groups(list(self.smiles))
         n_groups = len(np.unique(groups.astype(str)))
         if n_groups < 2:
-            raise ValueError(f"study_activity: all molecules are one {split}; nothing to split.")
+            raise ValueError(f"{PURPOSE}: all molecules are one {split}; nothing to split.")
         kind = GroupKFold(n_splits=min(n_folds, n_groups), shuffle=True, random_state=seed)
         return groups, list(kind.split(self.keys, groups=groups.astype(str)))
 
@@ -93,14 +97,14 @@ def molecule_features(
         inside = np.zeros(len(molecules.keys), dtype=bool)
         inside[train] = True
         fitted = clone(model).fit(table[inside[molecules.code]], None)
-        refuse_seen(fitted, molecules.keys[~inside], f"study_activity, model {name!r}")
+        refuse_seen(fitted, molecules.keys[~inside], f"{PURPOSE}, model {name!r}")
         values = np.asarray(fitted.transform(table), dtype=np.float64)
     else:
         values = np.asarray(model, dtype=np.float64)
     bad = ~np.isfinite(values).all(axis=1)
     if bad.any():
         raise ValueError(
-            f"study_activity: {int(bad.sum())} row(s) of the features of model {name!r} are "
+            f"{PURPOSE}: {int(bad.sum())} row(s) of the features of model {name!r} are "
             f"missing or infinite, first row {int(np.flatnonzero(bad)[0])}. Leave those rows out "
             "of all models, labels and structures."
         )

@@ -86,12 +86,17 @@ def average_precision(active: np.ndarray, scores: np.ndarray) -> float:
     float
         As `sklearn.metrics.average_precision_score`.
     """
-    scores = np.round(scores / max(float(np.abs(scores).max()), TINY), DECIMALS)
+    scores = rounded(scores)
     order = np.argsort(-scores, kind="stable")
     ranked, hits = scores[order], np.cumsum(active[order])
     last = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))
     recalled = np.diff(hits[last], prepend=0)
     return float(recalled @ (hits[last] / (last + 1)) / hits[-1])
+
+
+def rounded(scores: np.ndarray) -> np.ndarray:
+    """Scores over the largest of them, where those that are ties are equal."""
+    return np.round(scores / max(float(np.abs(scores).max()), TINY), DECIMALS)
 
 
 def random_average_precision(n_active: int, n: int) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import Any
@@ -13,6 +14,7 @@ from sklearn.pipeline import make_pipeline
 
 from cloome_sk._tables import shown
 from cloome_sk.baselines import MorganFeatures, PhyschemDescriptors, RandomMoleculeCodes
+from cloome_sk.baselines._assay_labels import read_labels
 from cloome_sk.datasets import load_assays
 from cloome_sk.evaluation._activity_result import ActivityStudy
 from cloome_sk.evaluation.activity import study_activity
@@ -108,7 +110,7 @@ def activity_of_assays(
         X=table.data,
         controls=None,
         standardize=[NAMES["physchem"]] if "physchem" in features else [],
-        folds=folds,
+        cv=folds,
         min_per_class=min_per_class,
         data=name,
         notes=(f"{table.DESCR} Features of the structures alone; no phenotype takes part.",),
@@ -116,6 +118,86 @@ def activity_of_assays(
         n_jobs=n_jobs,
         verbose=verbose,
     )
+
+
+def assays_of_molecules(Y: pd.DataFrame, smiles: Any) -> pd.DataFrame:
+    """Bring labels a molecule to rows of which many have one molecule, such as wells.
+
+    Parameters
+    ----------
+    Y : DataFrame, shape (n_molecules, n_assays)
+        1, 0 and NaN for not measured; the index holds structures as SMILES. Stereoisomers, salts
+        and spellings of one molecule may have rows of their own.
+    smiles : sequence of str, shape (n_rows,)
+        Structures of the rows.
+
+    Returns
+    -------
+    DataFrame of float, shape (n_rows, n_assays)
+        Labels of the molecule of each row, matched by `cloome_sk.molecules.molecule_key`; NaN where
+        it is not in `Y` or not measured. The index is that of `smiles` where this is a Series.
+
+    Raises
+    ------
+    TypeError
+        If `Y` is no DataFrame.
+    ValueError
+        If a structure cannot be read, labels are not 0, 1 or NaN, or no molecule is in `Y`.
+
+    Warns
+    -----
+    UserWarning
+        If rows of `Y` contradict each other about one molecule. Such labels are NaN.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from cloome_sk.evaluation.activity_data import assays_of_molecules
+    >>> Y = pd.DataFrame({"toxic": [1.0, 0.0]}, index=["OCC", "CCN.Cl"])
+    >>> assays_of_molecules(Y, ["CCN", "CCO", "CCO", "CCC"])["toxic"].tolist()
+    [0.0, 1.0, 1.0, nan]
+    """
+    if not isinstance(Y, pd.DataFrame):
+        raise TypeError(
+            "assays_of_molecules: Y must be a DataFrame whose index holds SMILES; got "
+            f"{type(Y).__name__}."
+        )
+    labels = read_labels(Y, "assays_of_molecules")
+    table = pd.DataFrame(labels.dense(), columns=labels.names)
+    rows = smiles.index if isinstance(smiles, pd.Series) else None
+    joined, n_conflicts = _labels_of_keys(table, _keys(Y.index, "the index of Y"))
+    keys = _keys(smiles, "smiles")
+    if not np.isin(keys, joined.index.to_numpy(dtype=object)).any():
+        raise ValueError(
+            f"assays_of_molecules: none of the {len(set(keys))} molecules of smiles is among the "
+            f"{len(joined)} of Y. Are they of one data set, and does the index hold their SMILES?"
+        )
+    if n_conflicts:
+        warnings.warn(
+            f"assays_of_molecules: {n_conflicts} labels, about which rows of one molecule "
+            "contradict each other, are taken as not measured.",
+            UserWarning,
+            stacklevel=2,
+        )
+    found = joined.reindex(keys)
+    found.index = pd.RangeIndex(len(found)) if rows is None else rows
+    return found
+
+
+def _keys(smiles: Any, where: str) -> np.ndarray:
+    try:
+        return molecule_key(smiles)
+    except (TypeError, ValueError) as error:
+        error.add_note(f"assays_of_molecules: in {where}.")
+        raise
+
+
+def _labels_of_keys(labels: pd.DataFrame, keys: np.ndarray) -> tuple[pd.DataFrame, int]:
+    """A row a molecule, NaN where its rows contradict each other; and how often they do."""
+    by_key = labels.groupby(keys)
+    low, high = by_key.min(), by_key.max()
+    contradict = low.notna() & (low != high)
+    return low.mask(contradict), int(contradict.to_numpy().sum())
 
 
 def activity_of_screen(
@@ -202,7 +284,7 @@ def activity_of_screen(
         X=pd.concat([wells, labels], axis=1),
         kinds=kinds,
         standardize=[screen.feature_name, NAMES["physchem"]],
-        folds=folds,
+        cv=folds,
         min_per_class=FEWEST_OF_SCREEN,
         data=screen.name,
         notes=notes,
@@ -234,14 +316,13 @@ def _measured_elsewhere(
             continue
         keys = molecule_key(assays.data["smiles"])
         own = np.isin(keys, names)
-        by_key = assays.target[own].groupby(keys[own])
-        low, high = by_key.min(), by_key.max()
         # Stereoisomers that contradict each other are no label of the molecule.
-        joined = low.where(low == high).reindex(names)
+        found, _ = _labels_of_keys(assays.target[own], keys[own])
+        joined = found.reindex(names)
         n_active, n_inactive = (joined == 1).sum(), (joined == 0).sum()
         kept = (n_active >= FEWEST_OF_SCREEN) & (n_inactive >= FEWEST_OF_SCREEN)
         notes.append(
-            f"Of the screen's {len(names)} molecules {len(low)} are in {table!r}; "
+            f"Of the screen's {len(names)} molecules {len(found)} are in {table!r}; "
             f"{int(kept.sum())} of its {len(kept)} assays have at least {FEWEST_OF_SCREEN} active "
             f"and {FEWEST_OF_SCREEN} inactive ones among them."
         )

@@ -1,172 +1,223 @@
-"""Study of confidence: whether sets cover, probabilities are calibrated, novelty is noticed."""
+"""Study of confidence: whether sets cover, hits hold, and how much is left to say then."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import softmax
+from joblib import Parallel, delayed
 from sklearn.utils import check_random_state
-from tqdm.auto import tqdm
 
-from cloome_sk.confidence.nested import unit_weights
-from cloome_sk.evaluation._confidence_result import COVERAGES, ConfidenceStudy
+from cloome_sk.baselines import (
+    CCAEmbedder,
+    ProfileEmbedder,
+    ProfileFeatures,
+    TanimotoKernelEmbedder,
+)
+from cloome_sk.evaluation._confidence_classes import calibration_errors
+from cloome_sk.evaluation._confidence_controls import RandomVectors
+from cloome_sk.evaluation._confidence_fold import Answer, ask
+from cloome_sk.evaluation._confidence_hits import calibrating, wrong_shares
+from cloome_sk.evaluation._confidence_notes import notes_of, sizes_of
+from cloome_sk.evaluation._confidence_result import (
+    DIRECTIONS,
+    LEVELS,
+    ConfidenceStudy,
+    nothing_part,
+)
+from cloome_sk.evaluation._confidence_table import (
+    ConfidenceTable,
+    check_models,
+    check_tables,
+    read_table,
+)
+from cloome_sk.evaluation.controls import MODEL, NORMALISED, SPHERED
 from cloome_sk.evaluation.result import StudyResult
-from cloome_sk.evaluation.screens import Screen
-from cloome_sk.evaluation.units import LEAKAGE, SCORES, differences_of, leakage_row, scores_of
-from cloome_sk.metrics import expected_calibration_error
-from cloome_sk.zero_shot import ZeroShotMoAClassifier
+from cloome_sk.evaluation.screens import UNINFORMATIVE, Screen
+from cloome_sk.evaluation.units import LEAKAGE, UNITS, differences_of, scores_of
+from cloome_sk.metrics._checks import check_count, check_fraction
+from cloome_sk.preprocessing import find_controls
 
-PART = "classes of unseen molecules"
-CLAIM = "molecule"
-Embed = Callable[[np.ndarray, int], np.ndarray]
-"""From the positions of training rows and a seed to embeddings of all rows."""
+HEADLINE = "set size 90%"
+RANDOM = "random vectors"
+N_DRAWS = 20
 
 
 def study_confidence(
-    table: pd.DataFrame,
-    classes: Sequence[Any] | np.ndarray,
-    molecules: Sequence[Any] | np.ndarray,
-    models: Mapping[str, Embed],
-    model: str,
+    X: pd.DataFrame,
+    models: Mapping[str, Any],
     *,
-    data: str,
-    folds: int = 5,
-    repeats: int = 20,
-    random_state: int = 0,
+    label: Any,
+    cv: Any = 5,
+    n_draws: int = N_DRAWS,
+    tables: Mapping[str, pd.DataFrame] | None = None,
+    controls: Any = "auto",
+    data: str = "table",
+    confidence: float = 0.95,
+    n_bootstrap: int = 2000,
+    random_state: Any = None,
+    n_jobs: int | None = None,
     verbose: int = 0,
-) -> StudyResult:
-    """Measure how far a classifier by references can be trusted, on molecules never trained on.
+) -> ConfidenceStudy:
+    """Measure how far single answers can be trusted, on molecules never trained on.
 
-    In each fold half of the molecules of every class train the embedding and are its references.
-    The others are dealt, `repeats` times, to calibration (two thirds) and test.
+    In each fold half of the molecules train the embedding, and are the references of their classes.
+    The others are dealt, `n_draws` times, to calibration (two thirds) and test. Classes are those
+    of `cloome_sk.ZeroShotMoAClassifier`, hits those of `cloome_sk.CrossModalRetriever`, both
+    calibrated with the one side and asked about the other.
 
     Parameters
     ----------
-    table : DataFrame, shape (n_rows, n_columns)
-        Treated wells with their structures; read for the leakage report.
-    classes : array-like, shape (n_rows,)
-        Class of each row, of at least two molecules each; None for rows to leave out.
-    molecules : array-like, shape (n_rows,)
-        Molecule of each row.
-    models : mapping of str to callable
-        Each takes the positions of the training rows and a seed, and gives embeddings of all rows,
-        shape (n_rows, n_components).
-    model : str
-        The one under test.
-    data : str
-        Name of the screen.
-    folds : int, default=5
-        Number of halvings.
-    repeats : int, default=20
-        Deals to calibration and test in each.
-    random_state : int, default=0
-        Seed.
+    X : DataFrame, shape (n_samples, n_columns)
+        One row a well (or site), with a SMILES column. Negative controls are in the training
+        tables; they are no reference, no query and no hit.
+    models : dict of str to estimator
+        With `embed_phenotypes`, for the parts on hits also `embed_molecules`; also as the last step
+        of a `Pipeline`. Each is cloned and trained in each fold. The first is the model under test.
+    label : str or array-like of shape (n_samples,)
+        Column or classes; of three of them or more at least two molecules each. Rows without a
+        class, or of a class with one molecule only, are trained on and are hits, but are not named;
+        a note counts them.
+    cv : int or splitter, default=5
+        How often the molecules are halved at random, each class by itself, so that enough are left
+        to calibrate with; or a scikit-learn splitter, which is given the treated rows and their
+        molecules as groups: the test side is what is dealt.
+    n_draws : int, default=20
+        Deals to calibration and test in each fold (>= 1), the same for all models.
+    tables : dict of str to DataFrame, optional
+        For models that are given the same rows with other features, such as raw ones.
+    controls : "auto", (column, value or values) or None, default="auto"
+        The negative controls, as in `cloome_sk.preprocessing.find_controls`.
+    data : str, default="table"
+        What X is called, in the names of the files too.
+    confidence : float, default=0.95
+        Coverage of the intervals, in (0, 1).
+    n_bootstrap : int, default=2000
+        Number of resamples of molecules.
+    random_state : int, RandomState or None, default=None
+        Seed of halves, deals and resamples; models have their own.
+    n_jobs : int or None, default=None
+        Fits at a time, as in joblib.
     verbose : int, default=0
-        Above 0: a progress bar.
+        Above 0: a progress bar over fits.
 
     Returns
     -------
-    StudyResult
-        Coverage and mean size of sets at 80, 90 and 95 %; top-1; log loss and expected calibration
-        error before and after `calibrate`; AUROC of telling a class without references from the
-        others by `novelty_p_value`. Wells of a molecule, and its repeats, are averaged; intervals
-        resample molecules. Chance of a set size: sets drawn at random that cover as often.
+    ConfidenceStudy
+        Part *classes of unseen molecules*: coverage and mean size of sets at 80, 90 and 95 %;
+        top-1; log loss and expected calibration error before and after `calibrate`; AUROC of
+        telling a class without references from the others by `novelty_p_value`. Chance of a set
+        size: sets drawn at random that cover as often.
+
+        Part *hits of unseen molecules*, of each direction: the number of ``hits`` of a query at
+        q ≤ 10 % and 20 %; ``found``, whether its own molecule is among them (the power; chance: as
+        many hits at random), and the same at p ≤ 10 %, for a query that is the only one;
+        ``deals with a hit``; ``queries wrong``, the share of the queries with any hit that have a
+        wrong one, as a mean over deals, a deal without hits counting as 0: what q promises; and
+        ``hits wrong``, the share of all hits of all deals. These are missing where nothing is ever
+        a hit.
+
+        The same, *own molecule left out*: how often the best of what are mismatched pairs has
+        p ≤ 5, 10 and 20 %. Chance is the largest share no larger than that among the ranks that
+        there are.
 
     Raises
     ------
+    TypeError
+        If X is no table, or a model no estimator that embeds phenotypes.
     ValueError
-        If there are fewer than three classes, a class of one molecule, or no such model.
+        If a parameter is out of range, columns are missing, structures cannot be read, there are
+        fewer than three classes of two molecules, a fold has a class without references or too few
+        molecules to deal, a phenotype cannot be embedded, or a model saw molecules of the test.
+
+    Notes
+    -----
+    Wells of a molecule, and its draws, are averaged; intervals resample molecules. A phenotype
+    query is one random well a molecule and deal; all wells of calibration molecules calibrate. All
+    molecules that were not trained on are candidates, and hits are counted by molecule, with the
+    cosine of the closest well. A structure without an embedding is no hit and has none.
+
+    Deals are at random, so that calibration and test are alike: coverage, p and q then hold for any
+    embedding, random vectors among them, and that they do is a check of the computation. Whether
+    they hold for molecules that are *not* like the calibration, of another library or laboratory,
+    no deal of this table can tell. What differs between models is how much is said at that price:
+    the size of the sets, the number of hits, the molecules found.
+
+    With n molecules no p, and no q, is below 1/(n + 1); and of t queries at least t/(α(n + 1))
+    must have a p as small as that for any q ≤ α.
 
     Examples
     --------
-    >>> import numpy as np, pandas as pd
-    >>> from cloome_sk.evaluation.confidence import study_confidence
-    >>> rng = np.random.default_rng(0)
-    >>> y, of = np.repeat(["actin", "DNA", "tubulin"], 20), np.arange(60)
-    >>> X = np.eye(3)[of // 20] + 0.5 * rng.normal(size=(60, 3))
-    >>> table = pd.DataFrame({"smiles": ["C" * (n + 1) for n in of]})
-    >>> found = study_confidence(table, y, of, {"profile": lambda rows, seed: X}, "profile",
-    ...                          data="toy", folds=2, repeats=3)
+    >>> from cloome_sk.baselines import CCAEmbedder, ProfileEmbedder
+    >>> from cloome_sk.datasets import make_profiles
+    >>> from cloome_sk.evaluation import study_confidence
+    >>> X = make_profiles(n_compounds=48, random_state=0)  # simulated
+    >>> models = {"CCA": CCAEmbedder(), "profile": ProfileEmbedder()}
+    >>> found = study_confidence(X, models, label="moa", cv=1, n_draws=3, random_state=0)
     >>> found.scores["metric"].tolist()[:2]
     ['coverage 80%', 'set size 80%']
+    >>> list(found.scores["part"].unique())[::2]
+    ['classes of unseen molecules', 'hits of unseen molecules, phenotype to molecule', \
+'hits of unseen molecules, molecule to phenotype']
     """
-    classes, molecules = np.asarray(classes, dtype=object), np.asarray(molecules, dtype=object)
-    named = np.flatnonzero(pd.notna(classes))
-    labels = classes[named].astype(str)
-    of = pd.factorize(molecules[named])[0]
-    per_class = pd.Series(of).groupby(labels).nunique()
-    if len(per_class) < 3 or per_class.min() < 2 or model not in models:
-        raise ValueError(
-            "study_confidence needs the model under test among `models`, and three classes or more "
-            f"of at least two molecules each; got models {list(models)} and classes "
-            f"{per_class.to_dict()}."
-        )
+    names = check_models(models)
+    other = check_tables(tables, names)
+    check_count(n_draws, "n_draws")
+    check_count(n_bootstrap, "n_bootstrap")
+    check_fraction(confidence, "confidence")
     generator = check_random_state(random_state)
-    units: list[dict[str, Any]] = []
-    predicted: dict[str, list[pd.DataFrame]] = {name: [] for name in models}
-    leaks, n_calibration = [], []
-    for fold in tqdm(range(folds), desc="confidence", disable=not verbose):
-        seed = int(generator.randint(2**31 - 1))
-        train, pool = _halves(labels, of, np.random.RandomState(seed))
-        leaks.append(
-            leakage_row(
-                PART,
-                fold,
-                table.iloc[named[train]].reset_index(drop=True),
-                table.iloc[named[pool]].reset_index(drop=True),
-                CLAIM,
-            )
+    table = read_table(X, label=label, cv=cv, controls=controls, random_state=generator)
+    options: dict[str, Any] = {
+        "confidence": confidence,
+        "n_bootstrap": n_bootstrap,
+        "random_state": int(generator.randint(np.iinfo(np.int32).max)),
+    }
+    benches = {name: table.with_table(other[name], name) for name in other}
+    jobs = [(name, number) for name in names for number in range(len(table.bench.folds))]
+    run = Parallel(n_jobs=n_jobs, return_as="generator")
+    done: Any = run(
+        delayed(ask)(
+            table,
+            benches.get(name, table.bench),
+            name,
+            models[name],
+            number,
+            n_draws,
+            controls=controls,
+            report=name == names[0],
         )
-        for name, embed in models.items():
-            # Every model sees the same deals.
-            deal = np.random.RandomState(seed)
-            Z = embed(named[train], seed)[named]
-            for _ in range(repeats):
-                left_out = deal.choice(np.unique(labels))
-                waiting = deal.permutation(np.unique(of[pool]))
-                n_known = 2 * len(waiting) // 3
-                calibration = np.isin(of, waiting[:n_known])
-                test = pool & ~calibration
-                n_calibration.append(n_known)
-                fitted = _calibrated(Z, labels, of, train, calibration)
-                units += _of_sets(name, fitted, Z[test], labels[test], of[test])
-                rows, frame = _of_probabilities(name, fitted, Z[test], labels[test], of[test])
-                units += rows
-                predicted[name].append(frame)
-                units += _of_novelty(name, Z, labels, of, (train, calibration, test), left_out)
-    frame = pd.DataFrame(units).assign(part=PART)
-    scores = pd.concat([scores_of(frame), _calibration_errors(predicted)], ignore_index=True)
-    at = {name: place for place, name in enumerate(models)}
-    scores = scores.sort_values("model", key=lambda names: names.map(at), kind="stable")
-    n_cal = f"{min(n_calibration)} to {max(n_calibration)}"
-    notes = (
-        f"{data}: {len(named):,} rows of {of.max() + 1} molecules in {len(per_class)} classes; "
-        f"{len(classes) - len(named):,} rows without a class, or one of too few molecules, are "
-        "left out.",
-        f"{folds} times half of the molecules of each class trained the embedding and served as "
-        f"references; the others were dealt {repeats} times to calibration ({n_cal} molecules) "
-        "and test. A coverage c can be had only with 1/(1 - c) - 1 calibration molecules; below, "
-        "sets hold every class.",
-        "Sets may cover more often than promised, by up to 2/(n + 1) for n calibration molecules. "
-        "ECE is above 0 by chance alone; its interval resamples molecules too.",
-        "Novelty: one class at a time, drawn at random, has no references and no calibration "
-        "molecules; AUROC of its molecules against the test molecules of the other classes.",
+        for name, number in jobs
     )
+    if verbose:
+        from tqdm.auto import tqdm
+
+        done = tqdm(done, total=len(jobs), desc="confidence")
+    answers: list[Answer] = list(done)
+    units = pd.concat([one.units for one in answers], ignore_index=True)[UNITS]
+    scores = _scores(table, answers, units, n_draws, options)
+    sizes = sizes_of(table)
+    known = [calibrating(n) for n in sizes]
+    asked = [n - calibrating(n) for n in sizes]
+    n_calibration = [one.n_calibration for one in answers]
+    compared = units[~units["part"].isin([nothing_part(name) for name in DIRECTIONS])]
+    leaks = [one.leak for one in answers if one.leak is not None]
     return ConfidenceStudy(
         name="confidence",
         data=data,
-        model=model,
-        scores=scores.reset_index(drop=True),
-        differences=differences_of(frame, model),
+        model=names[0],
+        scores=scores,
+        differences=differences_of(compared, names[0], **options),
         leakage=pd.DataFrame(leaks).reindex(columns=LEAKAGE),
-        headline="set size 90%",
-        notes=notes,
+        headline=HEADLINE,
+        notes=notes_of(table, answers, n_draws),
         larger_is_better=False,
         n_calibration=(min(n_calibration), max(n_calibration)),
+        n_calibration_hits=(min(known), max(known)),
+        n_queries=(min(asked), max(asked)),
+        n_deals=n_draws * len(sizes),
     )
 
 
@@ -183,178 +234,97 @@ def confidence_of_screen(
     Parameters
     ----------
     screen : Screen
-        From `cloome_sk.evaluation.screens.load_screen`.
+        From `cloome_sk.evaluation.load_screen`.
     folds : int, default=5
         Trainings, each on half of the molecules.
     random_state : int, default=0
         Seed.
     n_jobs : int or None, default=None
-        Processes that read images; profiles need none.
+        Fits at a time.
     verbose : int, default=0
         Above 0: a progress bar.
 
     Returns
     -------
-    StudyResult
-        Of CLOOME, the profile, the sphered profile, and random vectors: sets of any embedding
-        cover, but those of random vectors are large.
+    ConfidenceStudy
+        Of CLOOME, the profile with and without sphering, CCA, the Tanimoto-kernel average, and
+        random vectors: what is promised holds for these too, but sets are large and hits rare.
+
+    Examples
+    --------
+    >>> from cloome_sk.evaluation import confidence_of_screen, load_screen
+    >>> screen = load_screen("simulated-profiles", None, 0)  # doctest: +SKIP
+    >>> print(confidence_of_screen(screen, folds=3).report())  # doctest: +SKIP
     """
-
-    def cloome(rows: np.ndarray, seed: int) -> np.ndarray:
-        embedder = screen.make_embedder(len(rows), seed)
-        if n_jobs is not None and "phenotype__n_jobs" in embedder.get_params():
-            embedder.set_params(phenotype__n_jobs=n_jobs)
-        embedder.fit(screen.wells.iloc[rows])
-        return np.asarray(embedder.embed_phenotypes(screen.wells))
-
-    def fixed(table: pd.DataFrame) -> Embed:
-        return lambda rows, seed: table[screen.features].to_numpy(dtype=np.float64)
-
-    def random(rows: np.ndarray, seed: int) -> np.ndarray:
-        return np.random.RandomState(seed).normal(size=(len(screen.wells), 32))
-
-    return study_confidence(
-        screen.wells,
-        screen.classes,
-        screen.molecules,
+    check_count(folds, "folds")
+    label = np.full(len(screen.table), None, dtype=object)
+    label[~find_controls(screen.raw).mask] = screen.classes
+    idle = UNINFORMATIVE.get(screen.name, ())
+    label[np.isin(label.astype(str), idle)] = None
+    feature = screen.feature_name
+    features = ProfileFeatures(screen.features)
+    profile = ProfileEmbedder(phenotype=features)
+    found = study_confidence(
+        screen.table,
         {
-            "CLOOME": cloome,
-            screen.feature_name: fixed(screen.normalised_wells),
-            f"sphered {screen.feature_name}": fixed(screen.wells),
-            "random vectors": random,
+            MODEL: screen.make_embedder(len(screen.wells) // 2, random_state),
+            feature + SPHERED: profile,
+            feature + NORMALISED: profile,
+            "CCA": CCAEmbedder(phenotype=features),
+            "Tanimoto-kernel average": TanimotoKernelEmbedder(phenotype=features),
+            RANDOM: RandomVectors(random_state),
         },
-        "CLOOME",
+        label=label,
+        cv=folds,
+        n_draws=N_DRAWS,
+        tables={feature + NORMALISED: screen.normalised},
         data=screen.name,
-        folds=folds,
         random_state=random_state,
+        n_jobs=n_jobs,
         verbose=verbose,
     )
-
-
-def _halves(
-    labels: np.ndarray, of: np.ndarray, generator: np.random.RandomState
-) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of a random half, rounded down, of the molecules of each class, and the other rows."""
-    chosen: list[int] = []
-    for name in np.unique(labels):
-        # A molecule of two classes is on one side with all of its rows.
-        own = np.setdiff1d(np.unique(of[labels == name]), chosen)
-        chosen += generator.permutation(own)[: max(1, len(own) // 2)].tolist()
-    train = np.isin(of, chosen)
-    return train, ~train
-
-
-def _calibrated(
-    Z: np.ndarray, labels: np.ndarray, of: np.ndarray, train: np.ndarray, calibration: np.ndarray
-) -> ZeroShotMoAClassifier:
-    fitted = ZeroShotMoAClassifier().fit(Z[train], labels[train])
-    with warnings.catch_warnings():
-        # With random vectors, the temperature ends at its bound.
-        warnings.filterwarnings("ignore", message=".*ended at its bound")
-        return fitted.calibrate(
-            Z[calibration], labels[calibration], groups=of[calibration], n_folds=2
+    notes = [
+        f"{screen.name}: a row is a {screen.unit}. {RANDOM}: one a row and one a structure, which "
+        "know nothing. Controls left out: those that cost a training, such as pairs shuffled."
+    ]
+    if idle:
+        notes.append(
+            f"{', '.join(idle)} is no {screen.class_name} that molecules could share, and counts "
+            "as none."
         )
+    if screen.name.startswith("simulated"):
+        notes.append("A SIMULATED screen: figures show how the study works, not how well a model.")
+    return replace(found, notes=(*notes, *found.notes))
 
 
-def _rows(
-    model: str, metric: str, values: np.ndarray, of: np.ndarray, chance: float = np.nan
-) -> list[dict[str, Any]]:
-    """Scores of wells as the means of their molecules, so that few rows are kept."""
-    means = pd.Series(values, dtype=float).groupby(of).mean()
-    return [
-        {"model": model, "metric": metric, "unit": unit, "value": value, "chance": chance}
-        for unit, value in means.items()
-    ]
-
-
-def _of_sets(
-    model: str, fitted: ZeroShotMoAClassifier, Z: np.ndarray, labels: np.ndarray, of: np.ndarray
-) -> list[dict[str, Any]]:
-    out = []
-    column = np.searchsorted(fitted.classes_, labels)
-    for level in COVERAGES:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*calibration molecules")
-            sets = fitted.predict_set(Z, level)
-        hit = sets[np.arange(len(Z)), column]
-        out += _rows(model, f"coverage {level:.0%}", hit, of)
-        chance = level * len(fitted.classes_)
-        out += _rows(model, f"set size {level:.0%}", sets.sum(axis=1), of, chance)
-    return out
-
-
-def _of_probabilities(
-    model: str, fitted: ZeroShotMoAClassifier, Z: np.ndarray, labels: np.ndarray, of: np.ndarray
-) -> tuple[list[dict[str, Any]], pd.DataFrame]:
-    column = np.searchsorted(fitted.classes_, labels)
-    rows = np.arange(len(Z))
-    log_after = fitted.predict_log_proba(Z)
-    # A softmax at another temperature is the softmax of rescaled logarithms.
-    before = softmax(log_after * (fitted.inv_tau_uncalibrated_ / fitted.inv_tau_), axis=1)
-    right = log_after.argmax(axis=1) == column
-    n_classes = len(fitted.classes_)
-    out = _rows(model, "top-1", right, of, 1.0 / n_classes)
-    log_before = np.log(np.maximum(before[rows, column], np.finfo(float).tiny))
-    out += _rows(model, "log loss before", -log_before, of, np.log(n_classes))
-    out += _rows(model, "log loss after", -log_after[rows, column], of, np.log(n_classes))
-    frame = pd.DataFrame({"unit": of, "right": right, "weight": unit_weights(of)})
-    frame["before"], frame["after"] = before.max(axis=1), np.exp(log_after.max(axis=1))
-    return out, frame
-
-
-def _of_novelty(
-    model: str,
-    Z: np.ndarray,
-    labels: np.ndarray,
-    of: np.ndarray,
-    sides: tuple[np.ndarray, np.ndarray, np.ndarray],
-    left_out: str,
-) -> list[dict[str, Any]]:
-    """Share of known test molecules that look more familiar than each molecule left out."""
-    train, calibration, test = sides
-    new = labels == left_out
-    known, asked = calibration & ~new, new & (calibration | test)
-    if len(np.unique(of[known])) < 2 or not asked.any() or not (test & ~new).any():
-        return []
-    fitted = _calibrated(Z, labels, of, train & ~new, known)
-    p = {
-        name: pd.Series(fitted.novelty_p_value(Z[rows])).groupby(of[rows]).mean()
-        for name, rows in (("new", asked), ("known", test & ~new))
-    }
-    others = p["known"].to_numpy()
-    return [
-        {
-            "model": model,
-            "metric": "novelty AUROC",
-            "unit": unit,
-            "value": np.mean(others > own) + 0.5 * np.mean(others == own),
-            "chance": 0.5,
-        }
-        for unit, own in p["new"].items()
-    ]
-
-
-def _calibration_errors(
-    predicted: Mapping[str, list[pd.DataFrame]], n_bootstrap: int = 500, seed: int = 0
+def _scores(
+    table: ConfidenceTable,
+    answers: list[Answer],
+    units: pd.DataFrame,
+    n_draws: int,
+    options: dict[str, Any],
 ) -> pd.DataFrame:
-    """Expected calibration error over all repeats, intervals by resampling molecules."""
-    rows = []
-    for model, frames in predicted.items():
-        frame = pd.concat(frames)
-        codes, names = pd.factorize(frame["unit"])
-        n = len(names)
-        drawn = np.random.RandomState(seed).multinomial(n, np.full(n, 1 / n), size=n_bootstrap)
-        for when in ("before", "after"):
-            sure, right = frame[when].to_numpy(), frame["right"].to_numpy(dtype=float)
-            weight = frame["weight"].to_numpy()
-            value = expected_calibration_error(right.astype(int), sure, sample_weight=weight)
-            # Sums of each molecule in each bin: a resample only adds them up anew.
-            bins = np.clip(np.ceil(sure * 10).astype(int) - 1, 0, 9)
-            gaps, mass = np.zeros((n, 10)), np.bincount(codes, weight, n)
-            np.add.at(gaps, (codes, bins), weight * (right - sure))
-            draws = np.abs(drawn @ gaps).sum(axis=1) / (drawn @ mass)
-            low, high = np.quantile(draws, [0.025, 0.975])
-            metric = f"ECE {when}"
-            row = {"part": PART, "model": model, "metric": metric, "value": value}
-            rows.append({**row, "low": low, "high": high, "n": n})
-    return pd.DataFrame(rows).reindex(columns=SCORES)
+    """Figures of all models, each part in the order of the models."""
+    models = list(dict.fromkeys(one.model for one in answers))
+    predicted = {name: [one.predicted for one in answers if one.model == name] for name in models}
+    frames = [scores_of(units, **options), calibration_errors(predicted, **options)]
+    counts = [one.counts for one in answers if one.counts is not None]
+    if counts:
+        wrong = float(np.mean([1.0 - 1.0 / n for n in sizes_of(table)]))
+        asked = list(dict.fromkeys(one.model for one in answers if one.counts is not None))
+        every = n_draws * len(table.bench.folds)
+        frames.append(wrong_shares(pd.concat(counts), asked, every, wrong, **options))
+    scores = pd.concat(frames, ignore_index=True)
+    parts = list(dict.fromkeys(units["part"]))
+    places = {"part": {name: at for at, name in enumerate(parts)}}
+    places["model"] = {name: at for at, name in enumerate(models)}
+    # What is wrong at a level of q stands beside what is found there.
+    metrics = list(dict.fromkeys(scores["metric"]))
+    metrics.sort(key=lambda name: next((at for at in LEVELS if f"q <= {at:.0%}" in name), 0.0))
+    places["metric"] = {name: at for at, name in enumerate(metrics)}
+    return scores.sort_values(
+        ["part", "model", "metric"],
+        key=lambda column: column.map(places[str(column.name)]),
+        kind="stable",
+        ignore_index=True,
+    )

@@ -11,6 +11,7 @@ import pandas as pd
 MODEL, OTHERS, CHANCE = "#D55E00", "#0072B2", "#666666"
 """Vermilion, blue and grey of Okabe and Ito, told apart in any colour vision and in print."""
 MOST_COLUMNS = 3
+"""Panels side by side; one more where that fills all rows, as for pairs of directions."""
 WRAP = 38
 """Letters of a line of a panel's title."""
 
@@ -75,7 +76,8 @@ def draw_forest(
         for part in parts
     }
     tested = {model} if isinstance(model, str) else set(model)
-    n_columns = min(MOST_COLUMNS if share else 1, len(parts))
+    most_columns = MOST_COLUMNS + (len(parts) % 4 == 0) if share else 1
+    n_columns = min(most_columns, len(parts))
     n_rows = -(-len(parts) // n_columns)
     letters = max(max(map(len, str(name).split("\n"))) for name in everyone)
     lines = sum(str(name).count("\n") + 1 for name in everyone) * (n_rows if share else 1)

@@ -43,6 +43,8 @@ class StudyResult:
         What ``n`` counts and what is resampled.
     larger_is_better : bool
         Whether a larger value of the headline is the better one.
+    tests : str
+        How differences were tested.
 
     Examples
     --------
@@ -69,6 +71,7 @@ class StudyResult:
     notes: tuple[str, ...] = ()
     unit: str = "molecule"
     larger_is_better: bool = True
+    tests: str = "permutation tests"
 
     def tables(self) -> dict[str, pd.DataFrame]:
         """Arrange the figures for reading.
@@ -137,7 +140,8 @@ class StudyResult:
         kinds = {
             "Better than": rows[told & (sign * rows["difference"] > 0)],
             "Worse than": rows[told & (sign * rows["difference"] < 0)],
-            "Not told apart from": rows[~told],
+            "Not told apart from": rows[~told & rows["p_holm"].notna()],
+            "Not tested against": rows[rows["p_holm"].isna()],
         }
         texts = []
         for kind, found in kinds.items():
@@ -157,7 +161,7 @@ class StudyResult:
         sections = [("How it was made", "\n".join(self.notes))]
         sections += [(title, table.to_string()) for title, table in self.tables().items()]
         about = (
-            f"What {self.headline} says (paired by {self.unit}, permutation tests, "
+            f"What {self.headline} says (paired by {self.unit}, {self.tests}, "
             "Holm-corrected within a part)"
         )
         sections.append((about, "\n".join(self.sentences())))
