@@ -61,8 +61,8 @@ def tables_of(
                 if name == model:
                     continue
                 difference = figures[model][metric][0] - figures[name][metric][0]
-                row = {"part": part, "metric": metric, "model": model, "reference": name}
-                row |= {"difference": difference, "n": len(rows), "p": np.nan}
+                row: dict[str, Any] = {"part": part, "metric": metric, "model": model}
+                row |= {"reference": name, "difference": difference, "n": len(rows), "p": np.nan}
                 if not few:
                     spread = Deviations.of(apart[model][at] - apart[name][at])
                     row["low"], row["high"] = spread.interval(difference, confidence)

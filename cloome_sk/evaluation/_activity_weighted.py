@@ -91,7 +91,9 @@ def weighted_scores(folds: Sequence[RankedFold], weights: np.ndarray) -> np.ndar
     >>> weighted_scores([fold], weights)[0]
     array([0.5, nan])
     """
-    right, pairs, recalled, actives, prevalent = sum(fold.sums(weights) for fold in folds)
+    right, pairs, recalled, actives, prevalent = np.sum(
+        [fold.sums(weights) for fold in folds], axis=0
+    )
     none = np.full_like(pairs, np.nan)
     auroc = np.divide(right, pairs, out=none.copy(), where=pairs > 0)
     auprc = np.divide(recalled, actives, out=none.copy(), where=actives > 0)
