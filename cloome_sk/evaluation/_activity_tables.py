@@ -45,7 +45,12 @@ def tables_of(
         notes.append(_about(part, found.split, n_units, len(rows), few))
         for name, own in figures.items():
             for metric, (value, chance) in own.items():
-                row = {"part": part, "model": name, "metric": metric, "value": value}
+                row: dict[str, Any] = {
+                    "part": part,
+                    "model": name,
+                    "metric": metric,
+                    "value": value,
+                }
                 row |= {"chance": chance, "n": len(rows)}
                 if metric in RANGES and not few:
                     at = list(RANGES).index(metric)
@@ -61,7 +66,7 @@ def tables_of(
                 if name == model:
                     continue
                 difference = figures[model][metric][0] - figures[name][metric][0]
-                row: dict[str, Any] = {"part": part, "metric": metric, "model": model}
+                row = {"part": part, "metric": metric, "model": model}
                 row |= {"reference": name, "difference": difference, "n": len(rows), "p": np.nan}
                 if not few:
                     spread = Deviations.of(apart[model][at] - apart[name][at])
