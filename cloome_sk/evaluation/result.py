@@ -80,10 +80,13 @@ class StudyResult:
         -------
         dict of str to DataFrame
             For each part, with its number of units, a row a model and a column a metric; chance
-            last. A dash where a model has no answer.
+            last. A dash where a model has no answer. Metrics that any order of so few candidates
+            fulfils, chance being 1, are left out.
         """
         out = {}
-        for part, rows in self.scores.groupby("part", sort=False):
+        for part, every in self.scores.groupby("part", sort=False):
+            certain = every.groupby("metric")["chance"].transform("min") >= 1
+            rows = every if certain.all() else every[~certain]
             counts = rows.loc[rows["n"] > 0, "n"]
             low, high = (int(counts.min()), int(counts.max())) if len(counts) else (0, 0)
             n = f"{low:,}" if low == high else f"{low:,} to {high:,}"

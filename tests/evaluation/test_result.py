@@ -59,6 +59,13 @@ def test_tables_show_every_model_and_chance(result):
     assert table.loc["A", "R@1"] == f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
 
 
+def test_what_any_order_fulfils_is_in_no_table(result):
+    few = (result.scores["part"] == "plates") & (result.scores["metric"] == "R@1")
+    scores = result.scores.assign(chance=result.scores["chance"].mask(few, 1.0))
+    tables = dataclasses.replace(result, scores=scores).tables()
+    assert [list(table) for table in tables.values()] == [["R@1", "rank"], ["rank"]]
+
+
 def test_sentences_claim_no_more_than_the_tests(result):
     first, second = result.sentences()
     assert "better than chance (0.100)" in first

@@ -175,6 +175,18 @@ def test_more_hits_than_chance_are_told():
     assert np.mean([chance_p(run, np.full(60, 0.5)) < 0.05 for run in ranks]) > 0.9
 
 
+def test_averages_above_a_rare_chance_are_told_and_others_are_not():
+    generator = np.random.RandomState(5)
+
+    def p_of(mean, n=34, n_runs=1000):
+        rates = generator.beta(mean, 1 - mean, size=(n_runs, n))
+        averages = generator.binomial(120, rates) / 120
+        return np.array([chance_p(run, np.full(n, 0.11)) for run in averages])
+
+    assert np.mean(p_of(0.11) < 0.05) < 0.05
+    assert np.mean(p_of(0.33) < 0.05) > 0.8  # as counts .6 of them
+
+
 def test_no_hit_has_an_interval_and_is_not_below_chance():
     row = scores_of(made(np.zeros(38), chance=1 / 38)).iloc[0]
     assert row["low"] == 0
