@@ -60,13 +60,13 @@ def fit_exactly(Z: np.ndarray | Rows, y: np.ndarray, C: float) -> tuple[np.ndarr
         size = 1.0
         for _ in range(MOST_HALVINGS):
             new, new_scores = position + size * step, scores + size * step_scores
+            new_shift = shift + size * step_shift
             penalty = space.squared_length(new, new_scores) / C
-            new_loss, p = _loss(new_scores, shift + size * step_shift, y, used, penalty)
+            new_loss, p = _loss(new_scores, new_shift, y, used, penalty)
             if new_loss <= loss * (1 + 1e-12):
                 break
             size /= 2
-        position, scores, loss = new, new_scores, new_loss
-        shift += size * step_shift
+        position, scores, shift, loss = new, new_scores, new_shift, new_loss
         if abs(gain) <= SMALL_GAIN * loss:
             converged = True
             break
@@ -187,12 +187,16 @@ def _factor(matrix: np.ndarray, C: float) -> np.ndarray | None:
     The matrix, whose columns are contiguous, is overwritten.
     """
     narrow = matrix.dtype == np.float32
-    if narrow and not np.linalg.norm(matrix) * C < MOST_CONDITION:
-        return None
+    with np.errstate(over="ignore"):
+        if narrow and not np.linalg.norm(matrix) * C < MOST_CONDITION:
+            return None
     (potrf,) = get_lapack_funcs(("potrf",), (matrix,))
     factor, failed = potrf(matrix, lower=True, overwrite_a=True, clean=False)
     if failed and not narrow:
-        raise LinAlgError("The curvature of a logistic loss is not positive definite.")
+        raise LinAlgError(
+            "The curvature of a logistic loss is not positive definite. Scale the features, or "
+            "take stronger penalties (smaller Cs)."
+        )
     return None if failed else factor
 
 

@@ -22,6 +22,8 @@ from cloome_sk.baselines._assay_newton import Problems, Rows, inner_scores
 FLOAT32_DECIMALS = 5
 MOST_NUMBERS = 60_000
 """Rows x problems that are solved together: as much as a processor's cache holds."""
+LARGEST = 2.0**16
+"""Of the features: products of larger ones, summed over rows, are beyond what float32 holds."""
 
 
 class AssayProbe(MultiOutputMixin, BaseEstimator):
@@ -140,6 +142,8 @@ class AssayProbe(MultiOutputMixin, BaseEstimator):
         ValueError
             If labels are of another kind, lengths differ, features are missing, or no assay has
             both labels.
+        scipy.linalg.LinAlgError
+            If features are so large that the penalties are nothing beside them.
 
         Warns
         -----
@@ -151,6 +155,8 @@ class AssayProbe(MultiOutputMixin, BaseEstimator):
         if labels.n_rows != len(Z):
             raise ValueError(f"AssayProbe: Y has {labels.n_rows} rows and Z has {len(Z)}.")
         penalties = self._penalties()
+        scale = _scale(Z)
+        Z = Z if scale == 1 else Z / scale
         grouping = _groups(groups, len(Z))
         counts = [[int((y == 0).sum()), int((y == 1).sum())] for y in labels.y]
         self.n_labels_ = np.array(counts, dtype=int).reshape(len(labels), 2)
@@ -169,16 +175,16 @@ class AssayProbe(MultiOutputMixin, BaseEstimator):
         folds = _folds(labels, learnable, grouping, self.inner_folds)
         for batch in _batches(folds, len(penalties)):
             rows = [Rows.of(Z, labels.rows[assay]) for assay in batch]
-            scores = _inner_scores(rows, labels, batch, folds, penalties)
+            scores = _inner_scores(rows, labels, batch, folds, penalties * scale**2)
             self.inner_scores_[batch] = scores
             # Of ties the first, which is the strongest penalty.
             self.C_[batch] = penalties[np.round(scores, 12).argmax(axis=1)]
             for assay, own in zip(batch, rows, strict=True):
-                self._fit_assay(assay, own, labels.y[assay])
+                self._fit_assay(assay, own, labels.y[assay], scale)
         self._choose_without_folds(penalties, learnable, np.array(list(folds), dtype=int))
         for assay in map(int, np.flatnonzero(learnable)):
             if assay not in folds:
-                self._fit_assay(assay, Rows.of(Z, labels.rows[assay]), labels.y[assay])
+                self._fit_assay(assay, Rows.of(Z, labels.rows[assay]), labels.y[assay], scale)
         missed = np.flatnonzero(learnable & ~self.converged_)
         if len(missed):
             warnings.warn(
@@ -196,9 +202,11 @@ class AssayProbe(MultiOutputMixin, BaseEstimator):
             raise ValueError(f"AssayProbe: Cs must be positive numbers, got {self.Cs!r}.")
         return np.unique(values)
 
-    def _fit_assay(self, assay: int, rows: Rows, y: np.ndarray) -> None:
-        fitted = fit_exactly(rows, y, self.C_[assay])
-        self.coef_[assay], self.intercept_[assay], self.converged_[assay] = fitted
+    def _fit_assay(self, assay: int, rows: Rows, y: np.ndarray, scale: float) -> None:
+        coef, self.intercept_[assay], self.converged_[assay] = fit_exactly(
+            rows, y, self.C_[assay] * scale**2
+        )
+        self.coef_[assay] = coef / scale
 
     def _choose_without_folds(
         self, penalties: np.ndarray, learnable: np.ndarray, by_folds: np.ndarray
@@ -252,6 +260,15 @@ class AssayProbe(MultiOutputMixin, BaseEstimator):
         tags.target_tags.required = True
         tags.target_tags.two_d_labels = True
         return tags
+
+
+def _scale(Z: np.ndarray) -> float:
+    """What features are divided by, 1 unless they are very large; penalties make up for it.
+
+    A power of two, which changes no digit.
+    """
+    largest = max(float(Z.max()), -float(Z.min()))
+    return 1.0 if largest <= LARGEST else float(2.0 ** np.ceil(np.log2(largest / LARGEST)))
 
 
 def _groups(groups: Any, n_rows: int) -> np.ndarray:

@@ -12,6 +12,7 @@ import pandas as pd
 from cloome_sk._tables import shown
 from cloome_sk.evaluation._activity_folds import PURPOSE, Molecules
 from cloome_sk.evaluation._training_seen import check_trained_before
+from cloome_sk.metrics._checks import check_count
 from cloome_sk.preprocessing import find_controls
 
 SPLITS = ("molecule", "scaffold")
@@ -79,14 +80,13 @@ def check_asked(
             )
 
 
-def check_resampling(confidence: float, n_bootstrap: int) -> None:
-    """Refuse what has no interval, before hours of training and not after."""
+def check_numbers(confidence: float, n_bootstrap: int, cv: int, min_per_class: int) -> None:
+    """Refuse what has no interval, fold or score, before hours of training and not after."""
     if not 0 < confidence < 1:
         raise ValueError(f"{PURPOSE}: confidence must be between 0 and 1, got {confidence!r}.")
-    if n_bootstrap < FEWEST_RESAMPLES:
-        raise ValueError(
-            f"{PURPOSE}: n_bootstrap must be at least {FEWEST_RESAMPLES}, got {n_bootstrap!r}."
-        )
+    check_count(n_bootstrap, f"{PURPOSE}: n_bootstrap", minimum=FEWEST_RESAMPLES)
+    check_count(cv, f"{PURPOSE}: cv", minimum=2)
+    check_count(min_per_class, f"{PURPOSE}: min_per_class")
 
 
 def check_enough(molecules: Molecules, min_per_class: int) -> np.ndarray:

@@ -11,6 +11,7 @@ import pandas as pd
 from scipy.special import softmax
 
 from cloome_sk.confidence.nested import unit_weights
+from cloome_sk.evaluation._confidence_hits import calibrating
 from cloome_sk.evaluation._confidence_result import CLASSES, COVERAGES
 from cloome_sk.evaluation.units import SCORES
 from cloome_sk.metrics import expected_calibration_error
@@ -52,12 +53,14 @@ def ask_classes(
     """
     units: list[dict[str, Any]] = []
     predicted = []
-    deal = np.random.RandomState(seed)
+    # Of another stream than the halves, which the same seed made: dealt with their numbers,
+    # calibration and test would not be alike.
+    deal = np.random.RandomState([seed, 2])
     pool = ~train
     for _ in range(n_draws):
         left_out = deal.choice(np.unique(labels))
         waiting = deal.permutation(np.unique(of[pool]))
-        n_known = 2 * len(waiting) // 3
+        n_known = calibrating(len(waiting))
         calibration = np.isin(of, waiting[:n_known])
         test = pool & ~calibration
         fitted = _calibrated(Z, labels, of, train, calibration)

@@ -123,7 +123,8 @@ def ask_hits(
     for draw, (known, asked, pick) in enumerate(deals(n, n_draws, seed)):
         for one in directions:
             rows = one_row_each(one.of, asked, pick)
-            own = np.isin(one.of, known)
+            # What has no embedding, or nothing to find, is no evidence of how close others come.
+            own = np.isin(one.of, known) & (one.best_other > -1.0)
             null = NestedScores.of(one.best_other[own], one.of[own])
             unit = names[one.of[rows]]
             units += _without_match(model, one, null, rows, unit)
@@ -242,8 +243,9 @@ def wrong_shares(
         where there is no hit in any deal, and else ``n`` counts the molecules with one.
     """
     tail = (1.0 - confidence) / 2
-    generator = np.random.RandomState(random_state)
-    # Deals are resampled too: of few with a hit, one more or less changes the mean over deals.
+    # Deals are resampled too: of few with a hit, one more or less changes the mean over deals. By
+    # the stream of the molecules, as many deals as molecules would have the same weights.
+    generator = np.random.RandomState([random_state, 1])
     deals_drawn = generator.multinomial(n_draws, np.full(n_draws, 1 / n_draws), n_bootstrap)
     out = []
     for direction, model, level in product(DIRECTIONS, models, LEVELS):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cloome_sk.evaluation._confidence_fold import Answer
 from cloome_sk.evaluation._confidence_hits import calibrating
-from cloome_sk.evaluation._confidence_result import LEVELS, fewest_molecules
+from cloome_sk.evaluation._confidence_result import LEVELS, between, fewest_molecules
 from cloome_sk.evaluation._confidence_table import ConfidenceTable
 
 
@@ -16,7 +16,7 @@ def sizes_of(table: ConfidenceTable) -> list[int]:
 def notes_of(table: ConfidenceTable, answers: list[Answer], n_draws: int) -> tuple[str, ...]:
     """Sentences for the report."""
     n_folds = len(table.bench.folds)
-    n_classes = _between([one.n_calibration for one in answers])
+    n_classes = between([one.n_calibration for one in answers])
     trained = "a random half of the molecules of each class" if table.halved else "the first side"
     notes = [
         *table.notes,
@@ -45,7 +45,7 @@ def notes_of(table: ConfidenceTable, answers: list[Answer], n_draws: int) -> tup
         if n_blank:
             notes.append(
                 f"{model} has no embedding of {n_blank} structure(s), over all folds: they are no "
-                "hit and have none."
+                "hit, have none, and calibrate nothing."
             )
     return tuple(notes)
 
@@ -70,9 +70,9 @@ def _about_hits(sizes: list[int]) -> list[str]:
             "deal"
         )
     return [
-        f"hits: {_between(sizes)} molecules that were not trained on are the candidates in a fold, "
-        f"among them the one that is looked for. {_between(known)} of them calibrate, by the best "
-        f"hit that is not their own, {_between(asked)} are asked: in a deal one random row each, "
+        f"hits: {between(sizes)} molecules that were not trained on are the candidates in a fold, "
+        f"among them the one that is looked for. {between(known)} of them calibrate, by the best "
+        f"hit that is not their own, {between(asked)} are asked: in a deal one random row each, "
         "or their structure. Hits are counted by molecule.",
         f"hits: with that many mismatched molecules no p is below {1 / (max(known) + 1):.3f}. "
         f"{reach}.",
@@ -84,8 +84,3 @@ def _about_hits(sizes: list[int]) -> list[str]:
         "hits, own molecule left out: p of the best of what are mismatched pairs, of molecules "
         "that did not calibrate. Chance: the share of ranks that is no larger than promised.",
     ]
-
-
-def _between(counts: list[int]) -> str:
-    """Fewest to most, or the one number."""
-    return f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"

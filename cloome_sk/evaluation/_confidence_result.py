@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -203,7 +204,7 @@ class ConfidenceStudy(StudyResult):
 
     def _about_too_few(self, level: float) -> str:
         return (
-            f"{_between(self.n_calibration)} calibration molecules cannot give a coverage of "
+            f"{between(self.n_calibration)} calibration molecules cannot give a coverage of "
             f"{level:.0%}, which takes {fewest_molecules(level)}: every set holds every class, "
             "whatever the model."
         )
@@ -223,7 +224,7 @@ class ConfidenceStudy(StudyResult):
         out = f"where its own molecule is left out, the best hit of {self.model} has "
         out = f"{out}{'; '.join(said)}." if said else ""
         if beyond:
-            n = _between(self.n_calibration_hits)
+            n = between(self.n_calibration_hits)
             out = f"{out} {', '.join(beyond)} mismatched molecules, and there are {n}.".strip()
         return out
 
@@ -242,7 +243,7 @@ class ConfidenceStudy(StudyResult):
         """What is found at a level of q, and how much of it is wrong; or that nothing is."""
         own, least = self._own(found_part(direction)), fewest_molecules(1.0 - level)
         most = self.n_calibration_hits[1]
-        n = _between(self.n_calibration_hits)
+        n = between(self.n_calibration_hits)
         if most < least:
             return (
                 f"no hit can have q <= {level:.0%}, which takes {least} mismatched molecules to "
@@ -255,7 +256,7 @@ class ConfidenceStudy(StudyResult):
             return (
                 f"NO hit of {self.model} has q <= {level:.0%} in any of {self.n_deals} deals. With "
                 f"{n} mismatched molecules p is {1 / (most + 1):.3f} at best, and {needed} of "
-                f"{_between(self.n_queries)} queries or more would have to reach that at once."
+                f"{between(self.n_queries)} queries or more would have to reach that at once."
             )
         kept = ""
         if pd.notna(wrong["low"]):
@@ -315,9 +316,9 @@ def _level_of(metric: str) -> float | None:
     return next((level for level in COVERAGES if metric == f"set size {level:.0%}"), None)
 
 
-def _between(counts: tuple[int, int]) -> str:
+def between(counts: Sequence[int]) -> str:
     """Fewest to most, or the one number."""
-    fewest, most = counts
+    fewest, most = min(counts), max(counts)
     return f"{most}" if fewest == most else f"{fewest} to {most}"
 
 

@@ -14,7 +14,7 @@ from cloome_sk.evaluation._activity_checks import (
     SPLITS,
     check_asked,
     check_enough,
-    check_resampling,
+    check_numbers,
     check_rows,
 )
 from cloome_sk.evaluation._activity_folds import PURPOSE, Molecules
@@ -78,9 +78,9 @@ def study_activity(
     splits : {"molecule", "scaffold"} or sequence of these, default=both
         What is new in test. Inner folds, which choose C, keep the same groups whole.
     cv : int, default=5
-        Number of test folds, shuffled.
+        Number of test folds, shuffled (>= 2).
     min_per_class : int, default=10
-        Fewest active, and fewest inactive, test molecules of an assay that is scored.
+        Fewest active, and fewest inactive, test molecules of an assay that is scored (>= 1).
     probe : AssayProbe, optional
         Cloned for each fold.
     data : str, default="assays"
@@ -112,7 +112,8 @@ def study_activity(
     ValueError
         If lengths or row names differ, features are missing, structures cannot be read, controls
         are among the rows, no assay has enough of both labels, a model saw test molecules, a
-        trained part of it cannot say what it saw, or there are fewer than 20 resamples.
+        trained part of it cannot say what it saw, or a number is out of range: resamples are 20 or
+        more.
     TypeError
         If `models` is not a mapping.
 
@@ -174,7 +175,7 @@ def study_activity(
         )
     model = next(iter(models), "") if model is None else model
     splits = (splits,) if isinstance(splits, str) else tuple(splits)
-    check_resampling(confidence, n_bootstrap)
+    check_numbers(confidence, n_bootstrap, cv, min_per_class)
     check_rows(X, Y, smiles, controls)
     molecules = Molecules.of(smiles, Y)
     check_asked(models, model, X, molecules, splits, kinds, standardize)

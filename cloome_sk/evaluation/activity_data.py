@@ -18,7 +18,7 @@ from cloome_sk.baselines._assay_labels import read_labels
 from cloome_sk.datasets import load_assays
 from cloome_sk.evaluation._activity_result import ActivityStudy
 from cloome_sk.evaluation.activity import study_activity
-from cloome_sk.evaluation.screens import Screen
+from cloome_sk.evaluation.screens import FEWEST, Screen
 from cloome_sk.evaluation.trained_on_labels import SUPERVISED, network_on_labels
 from cloome_sk.molecules import molecule_key
 
@@ -231,7 +231,8 @@ def activity_of_screen(
     -------
     ActivityStudy
         Of each kind of label: assays measured elsewhere, where an assay has at least 5 active and 5
-        inactive molecules of the screen, and the classes, each against the other classes.
+        inactive molecules of the screen, and the classes, each against the other classes. In a
+        screen where nothing has as many, classes of 3, which are too few for intervals.
 
     Raises
     ------
@@ -260,6 +261,13 @@ def activity_of_screen(
         f"class; the {n_unnamed:,} {screen.unit}s without a class, or of one with too few "
         "molecules, are not measured."
     )
+    fewest = FEWEST_OF_SCREEN
+    if not (_fewest_of_a_label(labels, screen.molecules) >= fewest).any():
+        fewest = FEWEST
+        notes.append(
+            f"Nothing here has {FEWEST_OF_SCREEN} active and {FEWEST_OF_SCREEN} inactive molecules; "
+            f"{fewest} of each have to do."
+        )
     smiles = wells["Metadata_smiles"]
     structures = pd.DataFrame({"smiles": smiles.to_numpy(dtype=object)})
     embedder = screen.make_embedder(round(len(wells) * (1 - 1 / folds)), random_state)
@@ -285,13 +293,19 @@ def activity_of_screen(
         kinds=kinds,
         standardize=[screen.feature_name, NAMES["physchem"]],
         cv=folds,
-        min_per_class=FEWEST_OF_SCREEN,
+        min_per_class=fewest,
         data=screen.name,
         notes=notes,
         random_state=random_state,
         n_jobs=n_jobs,
         verbose=verbose,
     )
+
+
+def _fewest_of_a_label(labels: pd.DataFrame, molecules: np.ndarray) -> pd.Series:
+    """How many molecules have the rarer label of each column."""
+    joined = labels.groupby(molecules).max()
+    return pd.concat([(joined == 1).sum(), (joined == 0).sum()], axis=1).min(axis=1)
 
 
 def _one_against_rest(screen: Screen) -> pd.DataFrame:
@@ -317,7 +331,7 @@ def _measured_elsewhere(
         keys = molecule_key(assays.data["smiles"])
         own = np.isin(keys, names)
         # Stereoisomers that contradict each other are no label of the molecule.
-        found, _ = _labels_of_keys(assays.target[own], keys[own])
+        found, n_conflicts = _labels_of_keys(assays.target[own], keys[own])
         joined = found.reindex(names)
         n_active, n_inactive = (joined == 1).sum(), (joined == 0).sum()
         kept = (n_active >= FEWEST_OF_SCREEN) & (n_inactive >= FEWEST_OF_SCREEN)
@@ -326,6 +340,8 @@ def _measured_elsewhere(
             f"{int(kept.sum())} of its {len(kept)} assays have at least {FEWEST_OF_SCREEN} active "
             f"and {FEWEST_OF_SCREEN} inactive ones among them."
         )
+        if n_conflicts:
+            notes[-1] += f" {n_conflicts} labels that its rows of one molecule contradict are none."
         chosen = joined.loc[:, kept].add_prefix(f"{table}: ")
         columns.append(chosen.iloc[inverse].reset_index(drop=True))
     empty = pd.DataFrame(index=pd.RangeIndex(len(molecules)))

@@ -35,7 +35,6 @@ from cloome_sk.evaluation._confidence_table import (
     read_table,
 )
 from cloome_sk.evaluation.controls import MODEL, NORMALISED, SPHERED
-from cloome_sk.evaluation.result import StudyResult
 from cloome_sk.evaluation.screens import UNINFORMATIVE, Screen
 from cloome_sk.evaluation.units import LEAKAGE, UNITS, differences_of, scores_of
 from cloome_sk.metrics._checks import check_count, check_fraction
@@ -138,7 +137,8 @@ def study_confidence(
     Wells of a molecule, and its draws, are averaged; intervals resample molecules. A phenotype
     query is one random well a molecule and deal; all wells of calibration molecules calibrate. All
     molecules that were not trained on are candidates, and hits are counted by molecule, with the
-    cosine of the closest well. A structure without an embedding is no hit and has none.
+    cosine of the closest well. A structure without an embedding is no hit, has none, and calibrates
+    nothing.
 
     Deals are at random, so that calibration and test are alike: coverage, p and q then hold for any
     embedding, random vectors among them, and that they do is a check of the computation. Whether
@@ -228,7 +228,7 @@ def confidence_of_screen(
     random_state: int = 0,
     n_jobs: int | None = None,
     verbose: int = 0,
-) -> StudyResult:
+) -> ConfidenceStudy:
     """Run the study of confidence on a screen.
 
     Parameters

@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.linalg import LinAlgError
 from scipy.sparse import coo_array, csr_matrix
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
@@ -88,6 +89,42 @@ def test_precision_of_the_factor_does_not_show(monkeypatch, n, d, narrow):
     np.testing.assert_allclose(
         elsewhere @ coef + intercept, theirs.decision_function(elsewhere), rtol=1e-3, atol=1e-3
     )
+
+
+def test_a_step_that_never_helps_is_taken_by_weights_and_intercept_alike(monkeypatch):
+    seen, plain = [], _assay_exact._loss
+
+    def rising(scores, shift, *rest):
+        seen.append(scores + shift)
+        return 1e6 * len(seen), plain(scores, shift, *rest)[1]
+
+    monkeypatch.setattr(_assay_exact, "_loss", rising)
+    monkeypatch.setattr(_assay_exact, "MOST_STEPS", 2)
+    monkeypatch.setattr(_assay_exact, "MOST_HALVINGS", 1)
+    Z, Y = made_up(60, 12, 1, share=1.0)
+    Y[:20] = 1
+    coef, intercept, _ = fit_exactly(Z, Y[:, 0], 1.0)
+    assert len(seen) == 3
+    np.testing.assert_allclose(Z @ coef + intercept, seen[-1])
+
+
+@pytest.mark.parametrize("scale", [1e9, 2.0**30, 1e14])
+@pytest.mark.parametrize(("n", "d"), [(80, 60), (160, 24)])
+def test_very_large_features_are_learned_as_well_as_small_ones(scale, n, d):
+    """Raw moments of shapes are that large, and float32 does not hold products of products."""
+    Z, Y = made_up(n, d)
+    small = AssayProbe(Cs=CS).fit(Z, Y)
+    large = AssayProbe(Cs=np.array(CS) / scale**2).fit(Z * scale, Y)
+    np.testing.assert_allclose(large.C_ * scale**2, small.C_)
+    np.testing.assert_allclose(large.predict_proba(Z * scale), small.predict_proba(Z), atol=1e-4)
+    assert np.max(np.abs(large.inner_scores_ - small.inner_scores_)) < 0.03
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_penalties_too_weak_for_features_are_said():
+    Z, Y = made_up(80, 60)
+    with pytest.raises(LinAlgError, match="Scale the features, or take stronger penalties"):
+        AssayProbe().fit(Z * 1e20, Y)
 
 
 def test_large_assays_are_those_of_scikit_learn():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,7 @@ from sklearn.preprocessing import StandardScaler
 
 from cloome_sk.baselines.assay_probe import AssayProbe
 from cloome_sk.datasets import make_profiles
+from cloome_sk.evaluation import activity_data
 from cloome_sk.evaluation._activity_scores import (
     FoldScores,
     assay_scores,
@@ -26,6 +28,7 @@ from cloome_sk.evaluation._activity_scores import (
 )
 from cloome_sk.evaluation.activity import study_activity
 from cloome_sk.evaluation.activity_data import (
+    _measured_elsewhere,
     _one_against_rest,
     activity_of_assays,
     assays_of_molecules,
@@ -366,8 +369,15 @@ def test_bad_input_is_named(made_up):
         study_activity({"Z": Recorder()}, Y, smiles)
     with pytest.raises(ValueError, match="splits must be"):
         study_activity({"Z": Z}, Y, smiles, splits=["plate"])
-    with pytest.raises(ValueError, match="n_bootstrap must be at least 20, got 0"):
-        study_activity({"Z": Z}, Y, smiles, n_bootstrap=0)
+    for name, value, least in (
+        ("n_bootstrap", 0, 20),
+        ("n_bootstrap", 99.5, 20),
+        ("cv", 1, 2),
+        ("cv", GroupKFold(3), 2),
+        ("min_per_class", 0, 1),
+    ):
+        with pytest.raises(ValueError, match=f"{name} must be an integer of at least {least}, got"):
+            study_activity({"Z": Z}, Y, smiles, **{name: value})
     with pytest.raises(ValueError, match="confidence must be between 0 and 1, got 95"):
         study_activity({"Z": Z}, Y, smiles, confidence=95)
     holed = Z.copy()
@@ -475,3 +485,18 @@ def test_labels_of_other_molecules_are_refused():
 def test_models_come_first():
     with pytest.raises(TypeError, match=r"models comes first.*DataFrame"):
         study_activity(pd.DataFrame(), {}, ["C"])
+
+
+def test_labels_elsewhere_that_contradict_each_other_are_counted(monkeypatch):
+    """Two enantiomers, of which one is active: no label of the molecule, and a note."""
+    smiles = ["C" * n + "O" for n in range(2, 14)] + ["C[C@H](O)CC", "C[C@@H](O)CC"]
+    target = pd.DataFrame({"toxic": [0.0, 1.0] * 7})
+    table = SimpleNamespace(data=pd.DataFrame({"smiles": smiles}), target=target)
+    monkeypatch.setattr(activity_data, "load_assays", lambda *_: table)
+    monkeypatch.setattr(activity_data, "ELSEWHERE", ("made up",))
+    keys = molecule_key(smiles)
+    labels, (note,) = _measured_elsewhere(keys, None)
+    assert note.endswith("1 labels that its rows of one molecule contradict are none.")
+    assert labels["made up: toxic"].isna().tolist() == [False] * 12 + [True] * 2
+    table.target = target.assign(toxic=np.where(np.arange(14) < 12, target["toxic"], 1.0))
+    assert "contradict" not in _measured_elsewhere(keys, None)[1][0]

@@ -12,7 +12,9 @@ from sklearn.model_selection import GroupShuffleSplit, PredefinedSplit
 
 from cloome_sk.baselines import CCAEmbedder, ProfileEmbedder, TanimotoKernelEmbedder
 from cloome_sk.datasets import make_profiles
-from cloome_sk.evaluation import confidence_of_screen, load_screen
+from cloome_sk.evaluation import _confidence_classes, confidence_of_screen, load_screen
+from cloome_sk.evaluation._confidence_classes import ask_classes
+from cloome_sk.evaluation._confidence_table import _Halves
 from cloome_sk.evaluation.confidence import study_confidence
 from cloome_sk.molecules import molecule_key
 
@@ -83,6 +85,26 @@ def test_trains_on_half_of_the_molecules_of_each_class(study):
     assert result.leakage["fold"].tolist() == [0, 1]
     assert "357 of 360 treated rows have a class (4 classes, 119 of 120" in result.notes[0]
     assert "The 3 others" in result.notes[0]
+
+
+def test_deals_do_not_depend_on_the_halves_of_the_same_seed(monkeypatch):
+    """Whatever the half, two thirds of what is left calibrate: each molecule alike, over seeds."""
+    dealt = []
+    monkeypatch.setattr(_confidence_classes, "_calibrated", lambda *given: dealt.append(given[4]))
+    for name in ("_of_sets", "_of_novelty"):
+        monkeypatch.setattr(_confidence_classes, name, lambda *_: [])
+    nothing = ([], pd.DataFrame())
+    monkeypatch.setattr(_confidence_classes, "_of_probabilities", lambda *_: nothing)
+    of = np.arange(24)
+    labels = np.array(list("abc"), dtype=object)[of % 3]
+    for seed in range(800):
+        ((train, _),) = _Halves(labels, of, [seed]).split(of)
+        chosen = np.isin(of, train)
+        # Of class and molecule; what is measured does not matter.
+        ask_classes("A", of[:, None], labels, of, chosen, 1, seed)
+        dealt[-1] = np.where(chosen, np.nan, dealt[-1])
+    share, n = np.nanmean(dealt, axis=0), np.sum(~np.isnan(dealt), axis=0)
+    assert (np.abs(share - 2 / 3) < 4.5 * np.sqrt(2 / 9 / n)).all()
 
 
 def test_both_cover_but_only_the_good_one_with_small_sets(study):
@@ -192,6 +214,8 @@ def test_of_nothing_found_the_report_says_so_plainly(hits):
     assert all(f"{n} of 8 queries or more" in hits.report() for n in few.values())
 
 
+# Threads share one list of filters, so that a study's own may be lost in another thread.
+@pytest.mark.filterwarnings("ignore:ZeroShotMoAClassifier")
 def test_does_not_depend_on_jobs_nor_on_other_models(profiles, hits):
     models = {"kernel": TanimotoKernelEmbedder(), "profile": ProfileEmbedder()}
     with parallel_config("threading"):

@@ -14,7 +14,7 @@ from cloome_sk import CrossModalRetriever
 from cloome_sk.baselines import CCAEmbedder, ProfileFeatures, TanimotoKernelEmbedder
 from cloome_sk.confidence.nested import SLACK
 from cloome_sk.datasets import load_cell_injury
-from cloome_sk.evaluation import study_confidence
+from cloome_sk.evaluation import _confidence_hits, study_confidence
 from cloome_sk.evaluation._confidence_hits import (
     ask_hits,
     deals,
@@ -179,6 +179,49 @@ def test_what_cannot_be_embedded_is_no_hit_and_has_none():
     assert len(blank)
     assert (blank["value"] == 0).all()
     assert units["value"].notna().all()
+
+
+def test_what_cannot_be_embedded_does_not_calibrate():
+    """Beside a loop over the molecules that have an embedding."""
+    wells, of, molecules = planted(0, 0.5, n_wells=1)
+    blank = np.arange(N) % 3 == 0
+    molecules[blank] = np.nan
+    one = directions_of(wells, of, molecules)[1]
+    units = pd.DataFrame(ask_hits("A", [one], np.arange(N), 1, 0, 0)[0])
+    ((known, tested, _),) = deals(N, 1, 0)
+    cosines = wells @ np.nan_to_num(molecules).T
+    np.fill_diagonal(cosines, -2)
+    best = cosines.max(axis=0)
+    calibrating = [best[m] for m in known if not blank[m]]
+    part = f"hits of unseen molecules, {TO_PHENOTYPE}, own molecule left out"
+    own = units[units["part"] == part].set_index(["metric", "unit"])
+    for alpha in ALPHAS:
+        for m in tested:
+            p = (1 + sum(value >= best[m] for value in calibrating)) / (1 + len(calibrating))
+            row = own.loc[(f"p <= {alpha:.0%}", m)]
+            assert row["value"] == (not blank[m] and p <= alpha + SLACK)
+            assert row["chance"] == pytest.approx(
+                np.floor(alpha * (len(calibrating) + 1) + SLACK) / (len(calibrating) + 1)
+            )
+
+
+def test_molecules_and_deals_are_resampled_apart(monkeypatch):
+    """Also where there are as many: the two say nothing of each other."""
+    n = 30
+    weights, plain = [], _confidence_hits._shares
+
+    def noted(table, molecules, deals_):
+        weights.append((molecules, deals_))
+        return plain(table, molecules, deals_)
+
+    monkeypatch.setattr(_confidence_hits, "_shares", noted)
+    part = f"hits of unseen molecules, {TO_MOLECULE}"
+    counts = pd.DataFrame({"unit": range(n), "draw": np.arange(n) // 2, "hits": 2, "wrong": 1})
+    counts = counts.assign(any=True, part=part, model="A", level=0.2, **{"any wrong": True})
+    wrong_shares(counts, ["A"], n, 0.9, n_bootstrap=500)
+    molecules, deals_ = weights[-1]
+    assert molecules.shape == deals_.shape == (500, n)
+    assert abs(np.corrcoef(molecules.ravel(), deals_.ravel())[0, 1]) < 0.05
 
 
 def test_no_hit_in_any_deal_is_no_figure_and_not_zero():
