@@ -265,7 +265,7 @@ def activity_of_screen(
     if not (_fewest_of_a_label(labels, screen.molecules) >= fewest).any():
         fewest = FEWEST
         notes.append(
-            f"Nothing here has {FEWEST_OF_SCREEN} active and {FEWEST_OF_SCREEN} inactive molecules; "
+            f"Nothing has {FEWEST_OF_SCREEN} active and {FEWEST_OF_SCREEN} inactive molecules; "
             f"{fewest} of each have to do."
         )
     smiles = wells["Metadata_smiles"]
