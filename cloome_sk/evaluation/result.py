@@ -80,12 +80,15 @@ class StudyResult:
         -------
         dict of str to DataFrame
             For each part, with its number of units, a row a model and a column a metric; chance
-            last. A dash where a model has no answer. Metrics that any order of so few candidates
+            last. A dash where a model has no answer. Shares that any order of so few candidates
             fulfils, chance being 1, are left out.
         """
         out = {}
         for part, every in self.scores.groupby("part", sort=False):
-            certain = every.groupby("metric")["chance"].transform("min") >= 1
+            by_metric = every.groupby("metric")
+            certain = (by_metric["chance"].transform("min") == 1) & (
+                by_metric["value"].transform("max") <= 1
+            )
             rows = every if certain.all() else every[~certain]
             counts = rows.loc[rows["n"] > 0, "n"]
             low, high = (int(counts.min()), int(counts.max())) if len(counts) else (0, 0)

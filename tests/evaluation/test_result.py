@@ -64,6 +64,10 @@ def test_what_any_order_fulfils_is_in_no_table(result):
     scores = result.scores.assign(chance=result.scores["chance"].mask(few, 1.0))
     tables = dataclasses.replace(result, scores=scores).tables()
     assert [list(table) for table in tables.values()] == [["R@1", "rank"], ["rank"]]
+    # A number that is no share, such as the size of a set, may have any chance.
+    sizes = scores.assign(value=scores["value"].mask(few, 3.0))
+    tables = dataclasses.replace(result, scores=sizes).tables()
+    assert [list(table) for table in tables.values()] == [["R@1", "rank"]] * 2
 
 
 def test_sentences_claim_no_more_than_the_tests(result):
