@@ -86,7 +86,7 @@ def draw_shares(
         panel.set_xlim(left=0)
         panel.grid(axis="x", color="#DDDDDD", lw=0.6)
         panel.set_axisbelow(True)
-        panel.set_xlabel(f"share of the first {k} hits", fontsize=8)
+        panel.set_xlabel(f"share of the first {k} hits" if k > 1 else "first hits", fontsize=8)
     panels[0].set_ylim(len(names) - 0.5, -0.6)
     for panel in panels[len(parts) :]:
         panel.set_visible(False)

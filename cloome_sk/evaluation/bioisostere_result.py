@@ -108,13 +108,14 @@ class BioisostereStudy(StudyResult):
             Of each part two: about enrichment, and about the excess over matched chance.
         """
         out = []
+        first = f"first {self.k} hits" if self.k > 1 else "first hits"
         own = self.enrichment[
             (self.enrichment["k"] == self.k) & (self.enrichment["model"] == self.model)
         ]
         for part, rows in own.groupby("part", sort=False):
             plain, like = (rows[rows["matched"] == name].iloc[0] for name in KINDS)
             out.append(
-                f"{part}: {100 * plain['share']:.1f} % of the first {self.k} hits of {self.model} "
+                f"{part}: {100 * plain['share']:.1f} % of the {first} of {self.model} "
                 f"are right, {_times(plain)} chance ({100 * plain['chance']:.1f} %) and "
                 f"{_times(like)} that of candidates equally similar in structure "
                 f"({100 * like['chance']:.1f} %)."
