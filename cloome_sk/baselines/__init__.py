@@ -17,6 +17,7 @@ from cloome_sk.baselines.classifiers import (
 from cloome_sk.baselines.comparison import compare
 from cloome_sk.baselines.crossmodal import CCAEmbedder, RidgeEmbedder, TanimotoKernelEmbedder
 from cloome_sk.baselines.defaults import default_controls
+from cloome_sk.baselines.dino import DINOEmbedder
 from cloome_sk.baselines.embedder_controls import ShuffledPairs, with_random_codes
 from cloome_sk.baselines.fusion import LateFusionClassifier
 from cloome_sk.baselines.identity import CompoundLDAEmbedder, ProfileEmbedder
@@ -28,6 +29,7 @@ from cloome_sk.baselines.molecule_features import (
     RandomMoleculeCodes,
 )
 from cloome_sk.baselines.profile_features import ProfileFeatures
+from cloome_sk.baselines.simclr import SimCLREmbedder
 from cloome_sk.baselines.supervised import SupervisedEmbedder
 from cloome_sk.baselines.tanimoto import TanimotoNeighborsClassifier
 from cloome_sk.baselines.untrained import UntrainedEmbedder
@@ -38,6 +40,7 @@ __all__ = [
     "CCAEmbedder",
     "CellCount",
     "CompoundLDAEmbedder",
+    "DINOEmbedder",
     "IntensityProfiles",
     "LateFusionClassifier",
     "MorganFeatures",
@@ -48,6 +51,7 @@ __all__ = [
     "RandomMoleculeCodes",
     "RidgeEmbedder",
     "ShuffledPairs",
+    "SimCLREmbedder",
     "SupervisedEmbedder",
     "TanimotoKernelEmbedder",
     "TanimotoNeighborsClassifier",

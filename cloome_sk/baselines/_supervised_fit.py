@@ -7,13 +7,16 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import pandas as pd
-from sklearn.base import clone
-from sklearn.utils import check_random_state, compute_class_weight
+from sklearn.utils import compute_class_weight
 
-from cloome_sk._device import resolve_device
-from cloome_sk._plan import chosen_precision, chosen_schedule
-from cloome_sk._tables import match_column, row_name, shown
+from cloome_sk._tables import row_name, shown
+from cloome_sk.baselines._phenotype_fit import (
+    check_enough,
+    chosen_controls,
+    fit_plan,
+    fitted_inputs,
+    trained_molecules,
+)
 from cloome_sk.baselines._supervised_targets import (
     WHO,
     Targets,
@@ -21,28 +24,21 @@ from cloome_sk.baselines._supervised_targets import (
     read_targets,
     untold_columns,
 )
-from cloome_sk.encoders.auto import auto_encoder
 from cloome_sk.encoders.base import Encoder, Inputs
-from cloome_sk.molecules import as_smiles, invalid_smiles, molecule_key
-from cloome_sk.preprocessing.controls import ControlRows, find_controls
 
 
 def learned(embedder: Any, X: Any, y: Any) -> dict[str, Any]:
     """Train on the labelled rows of a table."""
-    controls = find_controls(X, embedder.controls)
-    if embedder.verbose:
-        print(f"{WHO}: {controls}")  # noqa: T201
+    controls = chosen_controls(embedder, X, WHO)
     targets = read_targets(X, y, embedder.target)
     rows = np.flatnonzero(targets.labelled)
-    _check_enough(rows, X, "have a label")
-    auto = isinstance(embedder.phenotype, str)
-    phenotype = auto_encoder(X) if auto else clone(embedder.phenotype)
-    inputs = phenotype.fit_inputs(X, rows, embedder.verbose, controls)
+    check_enough(rows, X, "have a label", WHO)
+    phenotype, inputs = fitted_inputs(embedder, X, rows, controls)
     read = np.flatnonzero(inputs.index >= 0)
-    _check_enough(read, X, "have a label and can be read")
-    seen = _molecules(X, rows[read], controls)
+    check_enough(read, X, "have a label and can be read", WHO)
+    seen = trained_molecules(X, rows[read], controls, WHO)
     kept = _one_a_bag(X, rows, read, phenotype, inputs, targets)
-    _check_enough(kept, X, "have a label and can be read, bags counted once")
+    check_enough(kept, X, "have a label and can be read, bags counted once", WHO)
     used = rows[kept]
     values, center, scale = _scaled(targets, used, embedder.target)
     unknown = _check_columns(targets, used, embedder.target)
@@ -70,13 +66,6 @@ def learned(embedder: Any, X: Any, y: Any) -> dict[str, Any]:
     if seen is not None:
         found["molecules_seen_"] = seen
     return found
-
-
-def _check_enough(rows: np.ndarray, X: Any, what: str) -> None:
-    if len(rows) < 2:
-        raise ValueError(
-            f"{WHO}: {len(rows)} of n_samples={len(X)} row(s) {what}; at least two are needed."
-        )
 
 
 def _one_a_bag(
@@ -161,22 +150,9 @@ def _check_columns(targets: Targets, rows: np.ndarray, target: str) -> np.ndarra
 def _trained(
     embedder: Any, phenotype: Encoder, inputs: Inputs, targets: Targets, values: np.ndarray
 ) -> tuple[dict[str, np.ndarray], list[dict[str, Any]]]:
-    from cloome_sk.training.fitting import FitPlan
     from cloome_sk.training.supervised import LabelledDataset, train_labels
 
-    device = resolve_device(embedder.device)
-    rng = check_random_state(embedder.random_state)
-    plan = FitPlan(
-        lr=embedder.lr,
-        weight_decay=embedder.weight_decay,
-        schedule=chosen_schedule(embedder.schedule),
-        batch_size=int(embedder.batch_size),
-        max_epochs=int(embedder.max_epochs),
-        seed=int(rng.randint(np.iinfo(np.int32).max)),
-        device=device,
-        verbose=embedder.verbose,
-        precision=chosen_precision(embedder.precision, device),
-    )
+    plan = fit_plan(embedder)
     weight = None
     if targets.classes is not None and embedder.class_weight is not None:
         weight = compute_class_weight(
@@ -198,26 +174,3 @@ def _trained(
         weight=weight,
         start=lambda network: phenotype.load_weights(network.phenotype),
     )
-
-
-def _molecules(X: Any, rows: np.ndarray, controls: ControlRows) -> np.ndarray | None:
-    """Keys of the molecules of some rows; None where the table does not say."""
-    if not isinstance(X, pd.DataFrame):
-        return None
-    if not any(str(name).lower().removeprefix("metadata_") == "smiles" for name in X.columns):
-        return None
-    column = match_column(X, "smiles", purpose=WHO)
-    smiles = as_smiles(X[column].iloc[rows])
-    bad = invalid_smiles(smiles)
-    named = np.setdiff1d(np.arange(len(rows)), list(bad))
-    # Vehicle wells often have no structure, and need none.
-    lost = [(rows[place], why) for place, why in bad.items() if not controls.mask[rows[place]]]
-    if lost:
-        row, why = lost[0]
-        warnings.warn(
-            f"{WHO}: {len(lost)} row(s) that are trained on have no readable structure in column "
-            f"{column!r}, first {row_name(X, int(row))}, which {why}. Their molecules are not "
-            "in `molecules_seen_`, so no leakage report can find them in a test set.",
-            stacklevel=4,
-        )
-    return np.unique(molecule_key(smiles[named])) if len(named) else np.zeros(0, dtype=object)

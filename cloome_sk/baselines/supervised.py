@@ -9,23 +9,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
-from sklearn.base import (
-    BaseEstimator,
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
-    _fit_context,
-)
+from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils import ClassifierTags, RegressorTags
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted
 
-from cloome_sk._device import resolve_device
-from cloome_sk._inputs import embed_inputs
-from cloome_sk._parameters import check_holders
-from cloome_sk._plan import chosen_precision, embedding_precision
 from cloome_sk._refit import unchanged_on_error
-from cloome_sk._stored import RebuiltNetwork
-from cloome_sk._validation import fit_table, full_table, part_table
+from cloome_sk._validation import fit_table
+from cloome_sk.baselines._phenotype_embedder import EmbedsPhenotypes, check_reads_phenotypes
 from cloome_sk.baselines._supervised_fit import learned
 from cloome_sk.baselines._supervised_predict import PredictsLabels
 
@@ -33,9 +23,7 @@ MAYBE = ("classes_", "target_names_", "molecules_seen_")
 """Attributes that not every fit sets."""
 
 
-class SupervisedEmbedder(
-    PredictsLabels, RebuiltNetwork, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
-):
+class SupervisedEmbedder(PredictsLabels, EmbedsPhenotypes, BaseEstimator):
     """Train a phenotype encoder on labels, as predictor of them and as embedder.
 
     The comparison of the CLOOME paper [1]_: the same images or profiles and the same network, with
@@ -243,11 +231,7 @@ class SupervisedEmbedder(
             Of assays with fewer than two classes, and of training rows whose molecule cannot be
             named.
         """
-        if hasattr(self.phenotype, "keys"):
-            raise ValueError(
-                "phenotype= takes a phenotype encoder such as ProfileEncoder, got "
-                f"{type(self.phenotype).__name__}, which reads molecules."
-            )
+        check_reads_phenotypes(self.phenotype)
         with unchanged_on_error(self):
             found = learned(self, fit_table(self, X), y)
             for name in MAYBE:
@@ -271,79 +255,12 @@ class SupervisedEmbedder(
             )
         return self._network
 
-    def transform(self, X: pd.DataFrame | np.ndarray) -> np.ndarray:
-        """Embed phenotypes.
-
-        Parameters
-        ----------
-        X : DataFrame or ndarray, shape (n_samples, n_features)
-            A table with the phenotype's columns.
-
-        Returns
-        -------
-        ndarray of float32, shape (n_samples, n_components)
-            Unit vectors; NaN where an image is skipped.
-        """
-        check_is_fitted(self)
-        return self._embedded(full_table(self, X, [self.phenotype_]), unit=True)
-
-    def embed_phenotypes(self, X: pd.DataFrame | np.ndarray) -> np.ndarray:
-        """Embed phenotypes, as `transform`.
-
-        Parameters
-        ----------
-        X : DataFrame or ndarray, shape (n_samples, n_features)
-            A table with the phenotype's columns, or an array of those columns alone.
-
-        Returns
-        -------
-        ndarray of float32, shape (n_samples, n_components)
-            Unit vectors; NaN where an image is skipped.
-        """
-        check_is_fitted(self)
-        return self._embedded(part_table(self, X, self.phenotype_), unit=True)
-
-    def _embedded(self, X: Any, unit: bool) -> np.ndarray:
-        network, device = self._ready_network().phenotype, resolve_device(self.device)
-        precision = embedding_precision(chosen_precision(self.precision, device))
-        inputs = self.phenotype_.inputs(X)
-        return embed_inputs(network, inputs, device, self.verbose, precision, unit)
-
-    @property
-    def history_(self) -> pd.DataFrame:
-        """What was recorded of each epoch."""
-        check_is_fitted(self)
-        return pd.DataFrame(self._history)
-
-    @property
-    def _n_features_out(self) -> int:
-        return self.n_components_
-
-    def set_params(self, **params: Any) -> SupervisedEmbedder:
-        """Set parameters, those of the encoder as ``phenotype__...``.
-
-        Parameters
-        ----------
-        **params : dict
-            Names and values.
-
-        Returns
-        -------
-        SupervisedEmbedder
-            Itself.
-
-        Raises
-        ------
-        ValueError
-            For an unknown name, or a nested one where no encoder was given to hold it.
-        """
-        check_holders(self, params)
-        return super().set_params(**params)
+    def _phenotype_network(self) -> Any:
+        return self._ready_network().phenotype
 
     def __sklearn_tags__(self) -> Any:
         """Say what is predicted, and that embeddings are float32 whatever the input."""
         tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = []
         tags.target_tags.required = True
         if self.target == "classes":
             tags.estimator_type, tags.classifier_tags = "classifier", ClassifierTags()

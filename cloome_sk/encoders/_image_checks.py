@@ -25,7 +25,7 @@ CONSTRAINTS: dict[str, Any] = {
     "columns": "no_validation",
     "channels": ["array-like", None],
     "size": [Interval(Integral, 1, None, closed="left"), tuple, list, None],
-    "network": [StrOptions({"auto", "small", "resnet18", "resnet50"}), callable],
+    "network": [StrOptions({"auto", "small", "vit", "resnet18", "resnet50"}), callable],
     "weights": [str, PathLike, None],
     "channelwise": ["boolean"],
     "pooling": [StrOptions({"adaptive", "legacy"})],

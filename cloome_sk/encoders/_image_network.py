@@ -74,14 +74,12 @@ def _sides(crop: Any) -> Sides:
 
 def _least(encoder: Any) -> int:
     """Pixels a side that a network of this package needs."""
-    from cloome_sk.networks import imagenet, resnet, small_cnn
+    from cloome_sk.networks import imagenet, resnet, small_cnn, vit
 
-    name = network_name(encoder)
-    if name == "imagenet":
-        return imagenet.SMALLEST
-    if name == "small":
-        return small_cnn.SMALLEST
-    return resnet.LEGACY_SMALLEST if encoder.pooling == "legacy" else resnet.SMALLEST
+    if encoder.pooling == "legacy":
+        return resnet.LEGACY_SMALLEST
+    known = {"imagenet": imagenet, "small": small_cnn, "vit": vit}
+    return known.get(network_name(encoder), resnet).SMALLEST
 
 
 def _check_least(encoder: Any, sides: Sides, what: str) -> None:
@@ -93,7 +91,7 @@ def _check_least(encoder: Any, sides: Sides, what: str) -> None:
     instead = ""
     if encoder.pooling == "legacy":
         instead = f', or pooling="adaptive", which takes {resnet.SMALLEST}'
-    elif name != "small" and encoder.weights is None:
+    elif least > small_cnn.SMALLEST and encoder.weights is None:
         instead = f', or network="small", which takes {small_cnn.SMALLEST}'
     of = "the network of weights=" if name == "imagenet" else f'network="{name}"'
     legacy = ' with pooling="legacy"' if encoder.pooling == "legacy" else ""
@@ -130,10 +128,11 @@ def network_name(encoder: Any) -> str:
 def _backbone(encoder: Any) -> Callable[..., nn.Module]:
     if encoder.custom:
         return encoder.network
-    from cloome_sk.networks import ImageNetResNet, ResNet, SmallCNN
+    from cloome_sk.networks import ImageNetResNet, ResNet, SmallCNN, SmallViT
 
     known: dict[str, Callable[..., nn.Module]] = {
         "small": SmallCNN,
+        "vit": SmallViT,
         "resnet18": partial(ResNet, depth=18, pooling=encoder.pooling),
         "resnet50": partial(ResNet, depth=50, pooling=encoder.pooling),
         "imagenet": partial(

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class ImageEncoder(Encoder):
-    """Encode microscopy images with a convolutional network.
+    """Encode microscopy images with a convolutional network or a transformer.
 
     A row is one site (field of view, or crop of a cell). Its channels are files, one in each of
     the columns ``Image_<channel>``, or arrays of shape (H, W); or one column ``Image`` holds
@@ -57,12 +57,12 @@ class ImageEncoder(Encoder):
     size : int, (int, int) or None, default=None
         Pixels (height, width) to shrink sites to, by averaging areas; one number is the shorter
         side. None keeps them. Nothing is enlarged.
-    network : {"auto", "small", "resnet18", "resnet50"} or callable, default="auto"
-        "small" is made for a laptop, and takes sites, or crops, from 16 pixels a side; "resnet50"
-        is the paper's, and takes 32. "auto" is "small", or the network of `weights`. A callable
-        (a `torch.nn.Module` class, or a `functools.partial` of one) is called with n_channels and
-        n_components, and must map float32 (n_sites, n_channels, H, W) to
-        (n_sites, n_components).
+    network : {"auto", "small", "vit", "resnet18", "resnet50"} or callable, default="auto"
+        "small" is made for a laptop, and takes sites, or crops, from 16 pixels a side, as does
+        "vit", a small transformer; "resnet50" is the paper's, and takes 32. "auto" is "small", or
+        the network of `weights`. A callable (a `torch.nn.Module` class, or `functools.partial`)
+        is called with n_channels and n_components, and must map float32
+        (n_sites, n_channels, H, W) to (n_sites, n_components).
     weights : path or None, default=None
         A file of ImageNet weights in torchvision's format (ResNet 18, 34 or 50), from which
         training starts; see `cloome_sk.networks.ImageNetResNet`. They go with ``network="auto"``.
@@ -92,7 +92,7 @@ class ImageEncoder(Encoder):
         grey levels of the 8 bits after scaling.
     augmentation : {"default", None} or dict, default="default"
         In training alone: "default" flips, turns by 90 degrees, and changes gain and offset of
-        each channel a little. A dict is given to `cloome_sk.networks.Augmentation`.
+        each channel a little. A dict is given to `cloome_sk.networks.Augmentation`: zoom too.
     crop : int, (int, int) or None, default=None
         Pixels (height, width) of a crop, at random in training.
     evaluation : {"full", "center", "tiles"}, default="full"

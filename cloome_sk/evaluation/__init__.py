@@ -23,6 +23,11 @@ from cloome_sk.evaluation.result import StudyResult
 from cloome_sk.evaluation.retrieval import retrieval_of_screen, study_retrieval
 from cloome_sk.evaluation.screens import Screen, load_screen, make_embedder
 from cloome_sk.evaluation.trained_on_labels import TrainedOnLabels, network_on_labels
+from cloome_sk.evaluation.trained_on_targets import TrainedOnTargets
+from cloome_sk.evaluation.transfer_labs import load_labs, transferability_of
+from cloome_sk.evaluation.transfer_methods import Effort, image_methods, profile_methods
+from cloome_sk.evaluation.transfer_result import TransferabilityStudy
+from cloome_sk.evaluation.transferability import study_transferability
 from cloome_sk.evaluation.traps import TrapStudy, study_traps
 from cloome_sk.evaluation.zero_shot import study_zero_shot, zero_shot_of_screen
 
@@ -33,19 +38,25 @@ __all__ = [
     "ConfidenceStudy",
     "ControlStudy",
     "CropStudy",
+    "Effort",
     "Screen",
     "StudyResult",
     "TrainedOnLabels",
+    "TrainedOnTargets",
+    "TransferabilityStudy",
     "TrapStudy",
     "activity_of_assays",
     "activity_of_screen",
     "assays_of_molecules",
     "bioisosteres_of_screen",
     "confidence_of_screen",
+    "image_methods",
+    "load_labs",
     "load_screen",
     "make_crop_embedder",
     "make_embedder",
     "network_on_labels",
+    "profile_methods",
     "rank_structures",
     "retrieval_of_screen",
     "study_ablation",
@@ -56,7 +67,9 @@ __all__ = [
     "study_crops",
     "study_plate_batches",
     "study_retrieval",
+    "study_transferability",
     "study_traps",
     "study_zero_shot",
+    "transferability_of",
     "zero_shot_of_screen",
 ]

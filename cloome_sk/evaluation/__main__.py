@@ -19,6 +19,8 @@ from cloome_sk.evaluation.crops import FOLDS, study_crops
 from cloome_sk.evaluation.plate_batches import batch_tables, study_plate_batches
 from cloome_sk.evaluation.result import StudyResult
 from cloome_sk.evaluation.screens import DATA, load_screen
+from cloome_sk.evaluation.transfer_command import add_transferability, asked_alignments
+from cloome_sk.evaluation.transfer_labs import load_labs, transferability_of
 from cloome_sk.evaluation.traps import TrapStudy, study_traps
 
 STUDIES = {
@@ -151,6 +153,29 @@ def run_traps(options: argparse.Namespace) -> None:
     print("SIMULATED screens, in which the right answer is known.\n")
     found = study_traps(random_state=options.seed, n_jobs=options.jobs, verbose=1)
     _conclude(found, options.output, start)
+
+
+def run_transferability(options: argparse.Namespace) -> None:
+    """Put methods to use in another laboratory, print the figures and write them.
+
+    Parameters
+    ----------
+    options : Namespace
+        Of the subcommand.
+    """
+    start = time.perf_counter()
+    labs = load_labs(
+        options.data,
+        options.data_home,
+        folder=options.output / "simulated_labs",
+        weights=options.weights,
+        n_updates=options.updates,
+        seed=options.seed,
+        n_jobs=options.jobs,
+    )
+    given = {"align": asked_alignments(options.align), "cv": options.folds}
+    given |= {"n_jobs": options.jobs, "verbose": 1}
+    _conclude(transferability_of(labs, seed=options.seed, **given), options.output, start)
 
 
 def _conclude(found: StudyResult | TrapStudy, output: Path, start: float) -> None:
@@ -297,6 +322,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     crops.add_argument("--seed", type=int, default=0, help="of everything (%(default)s)")
     crops.add_argument("--jobs", type=int, default=None, help="folds at a time")
     crops.set_defaults(run=run_crops)
+    add_transferability(studies).set_defaults(run=run_transferability)
     _add_training(studies)
     return parser.parse_args(arguments)
 

@@ -11,6 +11,7 @@ from cloome_sk.networks.mlp import MLP
 from cloome_sk.networks.pooling import GatedAttention, MeanPooling
 from cloome_sk.networks.resnet import ResNet
 from cloome_sk.networks.small_cnn import SmallCNN
+from cloome_sk.networks.vit import SmallViT
 
 __all__ = [
     "MLP",
@@ -23,6 +24,7 @@ __all__ = [
     "MeanPooling",
     "ResNet",
     "SmallCNN",
+    "SmallViT",
     "embed",
     "from_state",
 ]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from numbers import Integral
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
+
+from cloome_sk.networks.view_sizes import check_fits, image_size, zoom_range
 
 
 class Augmentation(nn.Module):
@@ -36,11 +36,17 @@ class Augmentation(nn.Module):
     jitter : (float, float), default=(0.1, 0.1)
         Largest relative change of gain, in [0, 1), and largest change of offset (>= 0). Images
         are normalised before it, so an offset of 0.1 is a tenth of a standard deviation.
+    zoom : (float, float) or None, default=None
+        Cut instead a window of a random size, at a random place, and shrink or enlarge it to
+        `crop`, or to the size of the field. Its sides are a share of those of the largest window
+        of that shape in the field, drawn evenly between these two, in (0, 1]. Networks then learn
+        to see past the size of cells. None does not zoom.
 
     Notes
     -----
     Crops, mirror images and turns by 90 degrees need no arithmetic: `geometry` makes them of the
-    bytes, before the network makes floats of what is left.
+    bytes, before the network makes floats of what is left. What zooms is bilinear, over as many
+    pixels as make one where it shrinks (so that fine texture does not become coarse).
 
     Examples
     --------
@@ -62,6 +68,7 @@ class Augmentation(nn.Module):
         turns: bool = True,
         rotation: float = 0.0,
         jitter: tuple[float, float] = (0.1, 0.1),
+        zoom: tuple[float, float] | None = None,
     ) -> None:
         super().__init__()
         if not 0.0 <= rotation <= 180.0:
@@ -78,12 +85,13 @@ class Augmentation(nn.Module):
         self.turns = turns
         self.rotation = float(rotation)
         self.jitter = (float(jitter[0]), float(jitter[1]))
+        self.zoom = zoom_range(zoom, "Augmentation")
 
     def extra_repr(self) -> str:
         """Show the settings in the network's description."""
         return (
             f"crop={self.crop}, flips={self.flips}, turns={self.turns}, "
-            f"rotation={self.rotation}, jitter={self.jitter}"
+            f"rotation={self.rotation}, jitter={self.jitter}, zoom={self.zoom}"
         )
 
     def forward(self, images: Tensor) -> Tensor:
@@ -114,28 +122,59 @@ class Augmentation(nn.Module):
         Returns
         -------
         Tensor, shape (n, n_channels, height, width)
-            Of the dtype of `pixels`; float32 after a rotation.
+            Of the dtype of `pixels`; float32 after a rotation or a zoom.
 
         Raises
         ------
         ValueError
-            If the crop is larger than the field.
+            If the crop is larger than the field, and nothing zooms.
         """
-        if not self.training:
-            return pixels
+        return self.window(pixels, self.crop or crop, self.zoom) if self.training else pixels
+
+    def window(
+        self,
+        pixels: Tensor,
+        crop: tuple[int, int] | None,
+        zoom: tuple[float, float] | None = None,
+    ) -> Tensor:
+        """Do what `geometry` does, in evaluation mode too, with another crop and zoom.
+
+        Parameters
+        ----------
+        pixels : Tensor of any dtype but uint16, shape (n, n_channels, H, W)
+            The fields.
+        crop : (height, width) or None
+            Size of the result; None is that of the field.
+        zoom : (float, float) or None, default=None
+            As the parameter of this name; None does not zoom, whatever the parameter is.
+
+        Returns
+        -------
+        Tensor, shape (n, n_channels, height, width)
+            As `geometry` gives it.
+
+        Raises
+        ------
+        ValueError
+            If the crop is larger than the field, and `zoom` is None.
+        """
         field = pixels.shape[2], pixels.shape[3]
-        size = self.crop or crop or field
-        corners = _random_corners(pixels, size)
-        if self.rotation:
-            pixels = self._rotated(pixels, corners, size)
-            corners = torch.zeros_like(corners)
-        elif size == field and not (self.flips or self.turns):
-            return pixels
+        size = crop or field
+        if zoom is not None:
+            pixels = self._zoomed(pixels, size, zoom)
+            corners = torch.zeros((len(pixels), 2), dtype=torch.int64, device=pixels.device)
+        else:
+            corners = _random_corners(pixels, size)
+            if self.rotation:
+                pixels = self._rotated(pixels, corners, size)
+                corners = torch.zeros_like(corners)
+            elif size == field and not (self.flips or self.turns):
+                return pixels
         mirrored = self._mirrored(len(pixels), square=size[0] == size[1], device=pixels.device)
         return _laid(pixels, corners, mirrored, size)
 
     def intensity(self, values: Tensor) -> Tensor:
-        """Change gain and offset of each channel of each image.
+        """Change gain and offset of each channel of each image; in evaluation mode nothing.
 
         Parameters
         ----------
@@ -147,7 +186,22 @@ class Augmentation(nn.Module):
         Tensor, shape (n, n_channels, H, W)
             The images, changed.
         """
-        if not self.training or self.jitter == (0.0, 0.0):
+        return self.jittered(values) if self.training else values
+
+    def jittered(self, values: Tensor) -> Tensor:
+        """Do what `intensity` does, in evaluation mode too.
+
+        Parameters
+        ----------
+        values : Tensor, shape (n, n_channels, H, W)
+            Normalised images.
+
+        Returns
+        -------
+        Tensor, shape (n, n_channels, H, W)
+            The images, changed.
+        """
+        if self.jitter == (0.0, 0.0):
             return values
         shape = (2, *values.shape[:2], 1, 1)
         change = torch.rand(shape, device=values.device).mul_(2.0).sub_(1.0)
@@ -167,6 +221,29 @@ class Augmentation(nn.Module):
             rows = rows & self.turns
             columns = rows ^ diagonal
         return torch.stack([diagonal, rows, columns], dim=1)
+
+    def _zoomed(self, pixels: Tensor, size: tuple[int, int], zoom: tuple[float, float]) -> Tensor:
+        """Windows of random sizes (and angles), each brought to one size; float32."""
+        n, n_channels, height, width = pixels.shape
+        low, high = zoom
+        draws = torch.rand((3, n), device=pixels.device)
+        share = low + (high - low) * draws[0]
+        largest = min(height / size[0], width / size[1])
+        field, shape = (torch.tensor(s, device=pixels.device) for s in ((height, width), size))
+        sides = (share[:, None] * largest * shape).round().long().clamp(min=1).minimum(field)
+        corners = (draws[1:].T * (field - sides + 1)).long().minimum(field - sides)
+        views = torch.empty((n, n_channels, *size), device=pixels.device)
+        choices = torch.cat([corners, sides], dim=1).tolist()
+        for i, (top, left, rows, columns) in enumerate(choices):
+            image = pixels[i : i + 1]
+            if self.rotation:
+                window = self._rotated(image, corners[i : i + 1], (rows, columns))
+            else:
+                window = image[:, :, top : top + rows, left : left + columns].float()
+            # What enlarges has no need of it, and is twice as fast without.
+            shrinks = rows > size[0] or columns > size[1]
+            views[i] = F.interpolate(window, size, mode="bilinear", antialias=shrinks)[0]
+        return views
 
     def _rotated(self, pixels: Tensor, corners: Tensor, size: tuple[int, int]) -> Tensor:
         """Windows of a size, each seen at a random angle."""
@@ -193,75 +270,6 @@ class Augmentation(nn.Module):
         )
         grid = F.affine_grid(to_source, [n, n_channels, height, width], align_corners=False)
         return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
-
-
-def image_size(size: int | tuple[int, int] | None, purpose: str) -> tuple[int, int] | None:
-    """Give a size in pixels as (height, width).
-
-    Parameters
-    ----------
-    size : int, (height, width) or None
-        One number is both sides.
-    purpose : str
-        Whose size it is, for the error.
-
-    Returns
-    -------
-    (int, int) or None
-        Height and width.
-
-    Raises
-    ------
-    ValueError
-        If it is neither a whole number of at least 1 nor two of them.
-
-    Examples
-    --------
-    >>> from cloome_sk.networks.augmentation import image_size
-    >>> image_size(64, "ImageNetwork"), image_size((520, 696), "ImageNetwork")
-    ((64, 64), (520, 696))
-    """
-    if size is None:
-        return None
-    sides = tuple(size) if isinstance(size, Sequence) else (size, size)
-    whole = all(isinstance(side, Integral) and not isinstance(side, bool) for side in sides)
-    if len(sides) != 2 or not whole or min(sides) < 1:
-        raise ValueError(
-            f"{purpose}: crop must be a whole number of pixels of at least 1, or two of them "
-            f"(height, width), got {size!r}."
-        )
-    return int(sides[0]), int(sides[1])
-
-
-def check_fits(crop: tuple[int, int], pixels: Tensor) -> None:
-    """Refuse a crop that is larger than the field.
-
-    Parameters
-    ----------
-    crop : (height, width)
-        Size of the crop.
-    pixels : Tensor, shape (..., H, W)
-        The fields.
-
-    Raises
-    ------
-    ValueError
-        If the crop is higher or wider than the field.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from cloome_sk.networks.augmentation import check_fits
-    >>> check_fits((64, 64), torch.zeros(1, 5, 100, 60))
-    Traceback (most recent call last):
-    ValueError: A crop of 64 x 64 pixels does not fit into a field of 100 x 60 pixels (height x ...
-    """
-    height, width = pixels.shape[-2:]
-    if crop[0] > height or crop[1] > width:
-        raise ValueError(
-            f"A crop of {crop[0]} x {crop[1]} pixels does not fit into a field of {height} x "
-            f"{width} pixels (height x width): choose a smaller crop, or None for the whole field."
-        )
 
 
 def _random_corners(pixels: Tensor, crop: tuple[int, int]) -> Tensor:

@@ -12,7 +12,8 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from cloome_sk.networks.augmentation import Augmentation, check_fits, image_size
+from cloome_sk.networks.augmentation import Augmentation
+from cloome_sk.networks.view_sizes import check_fits, image_size, zoom_range
 
 NORMALIZATIONS = ("dataset", "image", "plate", None)
 """Whose mean and standard deviation an image is normalised with."""
@@ -102,7 +103,7 @@ class ImageNetwork(nn.Module):
         self.evaluation = evaluation
         self.augmentation = augmentation
         if augmentation is None and self.crop is not None:
-            self.augmentation = Augmentation(flips=False, turns=False, jitter=(0.0, 0.0))
+            self.augmentation = _upright()
         means, deviations = _statistics(mean, std, required=normalization == "dataset")
         self.register_buffer("mean", means)
         self.register_buffer("std", deviations)
@@ -128,14 +129,9 @@ class ImageNetwork(nn.Module):
         ValueError
             For another number of axes or channels, or a crop larger than the field.
         """
-        pixels, mean, std = self._unpacked(inputs)
         if self.training:
-            if self.augmentation is None:
-                return self.backbone(_normalized(pixels, mean, std))
-            if pixels.dtype == torch.uint16:
-                pixels = pixels.float()
-            view = _normalized(self.augmentation.geometry(pixels, self.crop), mean, std)
-            return self.backbone(self.augmentation.intensity(view))
+            return self.backbone(self.view(inputs))
+        pixels, mean, std = self._unpacked(inputs)
         corners, (height, width) = self._evaluation_windows(pixels)
         chunk = CPU_CHUNK if pixels.device.type == "cpu" else CHUNK
         step = max(1, chunk // max(1, pixels.shape[1] * height * width))
@@ -154,6 +150,51 @@ class ImageNetwork(nn.Module):
             ]
             embedded.append(windows[0] if len(windows) == 1 else torch.stack(windows).mean(dim=0))
         return embedded[0] if len(embedded) == 1 else torch.cat(embedded)
+
+    def view(
+        self,
+        inputs: Tensor | Plates,
+        crop: int | tuple[int, int] | None = None,
+        zoom: tuple[float, float] | None = None,
+    ) -> Tensor:
+        """Give a random view of each image: what `forward` feeds the backbone in training mode.
+
+        Views are random in evaluation mode too. Without an augmentation they are upright.
+
+        Parameters
+        ----------
+        inputs : Tensor, shape (n, n_channels, H, W), or tuple of Tensor
+            As `forward` takes them.
+        crop : int, (height, width) or None, default=None
+            Size of the view in pixels. None is the crop of the augmentation, or of the network,
+            or the whole field.
+        zoom : (float, float) or None, default=None
+            Shares of the sides of the field between which the side of the window is drawn that is
+            resized to the view; see `Augmentation`, whose own are taken for None.
+
+        Returns
+        -------
+        Tensor of float32, shape (n, n_channels, height, width)
+            Normalised views.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `forward` does, and for a crop or a zoom that is none.
+        """
+        pixels, mean, std = self._unpacked(inputs)
+        augmentation = self.augmentation
+        size, zoom = image_size(crop, "ImageNetwork.view"), zoom_range(zoom, "ImageNetwork.view")
+        if augmentation is None:
+            if size is None and zoom is None:
+                return _normalized(pixels, mean, std)
+            augmentation = _upright()
+        if pixels.dtype == torch.uint16:
+            pixels = pixels.float()
+        windows = augmentation.window(
+            pixels, size or augmentation.crop or self.crop, zoom or augmentation.zoom
+        )
+        return augmentation.jittered(_normalized(windows, mean, std))
 
     def _unpacked(self, inputs: Tensor | Plates) -> Plates:
         """Pixels, and the mean and standard deviation, (n, n_channels), of each image."""
@@ -211,6 +252,11 @@ class ImageNetwork(nn.Module):
             return [(middle[0], middle[1])], self.crop
         rows, columns = (_spread(f, c) for f, c in zip(field, self.crop, strict=True))
         return list(product(rows, columns)), self.crop
+
+
+def _upright() -> Augmentation:
+    """Random windows, and nothing else."""
+    return Augmentation(flips=False, turns=False, jitter=(0.0, 0.0))
 
 
 def _spread(field: int, crop: int) -> list[int]:

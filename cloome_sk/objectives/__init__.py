@@ -13,6 +13,10 @@ all. Two things are optional:
   on scalars and vectors; `LearnedObjective` makes one of a function and initial values;
 - an attribute ``reads``, "phenotype" or "molecule": the objective is then also given ``inputs=``,
   the network inputs of that side, one row a pair; `InputCWCL` is an example.
+
+`nt_xent`, `dino_loss` and `moved_center` are no such objectives: they compare views of one modality
+with each other, without any pair, and belong to `cloome_sk.baselines.SimCLREmbedder` and
+`cloome_sk.baselines.DINOEmbedder`.
 """
 
 from __future__ import annotations
@@ -21,6 +25,7 @@ from cloome_sk.objectives._cwcl import InputCWCL, cwcl
 from cloome_sk.objectives._infoloob import infoloob
 from cloome_sk.objectives._infonce import infonce
 from cloome_sk.objectives._learned import LearnedObjective
+from cloome_sk.objectives._self_supervised import dino_loss, moved_center, nt_xent
 from cloome_sk.objectives._siglip import siglip
 from cloome_sk.objectives._weights import cosine_weights, tanimoto_weights
 
@@ -29,8 +34,11 @@ __all__ = [
     "LearnedObjective",
     "cosine_weights",
     "cwcl",
+    "dino_loss",
     "infoloob",
     "infonce",
+    "moved_center",
+    "nt_xent",
     "siglip",
     "tanimoto_weights",
 ]

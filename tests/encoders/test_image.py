@@ -434,7 +434,7 @@ def test_a_cache_tells_preprocessing_apart_by_what_it_holds(tmp_path: Path, make
         untold.fit(table)
 
 
-@pytest.mark.parametrize("network", ["small", Flat])
+@pytest.mark.parametrize("network", ["small", "vit", Flat])
 @pytest.mark.parametrize("normalization", ["dataset", "image", "plate", None])
 def test_embeddings_survive_joblib_and_other_columns(
     tmp_path: Path, network: object, normalization: str | None

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from cloome_sk.encoders import ImageEncoder
 from cloome_sk.imaging import read_image
-from cloome_sk.networks import ImageNetResNet, ResNet, SmallCNN
+from cloome_sk.networks import ImageNetResNet, ResNet, SmallCNN, SmallViT
 
 SMILES = ["CCO", "CCN", "CCC", "c1ccccc1"]
 MEAN, STD = (30.0, 41.5), (12.0, 20.25)
@@ -92,11 +92,12 @@ def told(**parameters: Any) -> ImageEncoder:
     ("parameters", "network"),
     [
         ({"network": "auto"}, lambda: SmallCNN(2, 3)),
+        ({"network": "vit"}, lambda: SmallViT(2, 3)),
         ({"network": "resnet18"}, lambda: ResNet(2, 3, depth=18)),
         ({"network": "resnet18", "pooling": "legacy"}, lambda: ResNet(2, 3, 18, "legacy")),
         ({"weights": ...}, lambda: ImageNetResNet(2, 3, depth=18)),
     ],
-    ids=["small", "resnet", "legacy", "imagenet"],
+    ids=["small", "vit", "resnet", "legacy", "imagenet"],
 )
 def test_sizes_below_what_the_network_takes_are_refused_before_images_are_read(
     tmp_path: Path, weights: Path, reads: Counter[str], parameters: dict[str, Any], network: Any

@@ -9,7 +9,8 @@ import pytest
 import torch
 from scipy import ndimage
 
-from cloome_sk.networks.augmentation import Augmentation, image_size
+from cloome_sk.networks.augmentation import Augmentation
+from cloome_sk.networks.view_sizes import image_size
 
 QUIET = (0.0, 0.0)
 
@@ -159,6 +160,128 @@ def test_rotation_of_bytes_gives_floats_of_their_range():
     assert views.max() <= 255 + 1e-3
 
 
+def resized(image, size):
+    """A triangle over the pixels around each new one, wider where the image shrinks."""
+    for axis, new in enumerate(size, start=1):
+        old = image.shape[axis]
+        scale = old / new
+        lines = []
+        for place in range(new):
+            distance = np.abs(np.arange(old) + 0.5 - (place + 0.5) * scale)
+            weights = np.clip(1 - distance / max(scale, 1.0), 0, None)
+            lines.append(np.tensordot(image, weights / weights.sum(), axes=(axis, 0)))
+        image = np.stack(lines, axis=axis)
+    return image
+
+
+def window_of(view, field, size):
+    """First row and column, and sides, of the window that two ramps in a view come from."""
+    found = []
+    for axis, ramp in enumerate(view[:2]):
+        line = ramp.mean(axis=1 - axis)
+        middle = slice(size[axis] // 4, -(size[axis] // 4))
+        side = round(np.diff(line[middle]).mean() * size[axis])
+        first = line.mean() - (side - 1) / 2
+        assert abs(first - round(first)) < 1e-2
+        found.append((round(first), side))
+    (top, height), (left, width) = found
+    assert min(top, left) >= 0
+    assert top + height <= field[0]
+    assert left + width <= field[1]
+    return top, left, height, width
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+@pytest.mark.parametrize("crop", [None, (12, 20), 16, (60, 50)])
+@pytest.mark.parametrize("zoom", [(0.3, 0.9), (1.0, 1.0), (0.5, 0.5)])
+def test_zoomed_views_are_resized_windows_of_all_sizes_and_places(dtype, crop, zoom):
+    torch.manual_seed(0)
+    field = 44, 60
+    pixels = pixels_of(300, 4, *field, dtype=dtype)
+    pixels[:, 0] = torch.arange(44)[:, None]
+    pixels[:, 1] = torch.arange(60)
+    augmentation = Augmentation(crop, flips=False, turns=False, jitter=QUIET, zoom=zoom)
+    views = augmentation.geometry(pixels)
+    size = field if crop is None else (crop, crop) if isinstance(crop, int) else crop
+    assert views.dtype == torch.float32
+    assert views.shape == (300, 4, *size)
+    windows = np.array([window_of(view, field, size) for view in views.numpy().astype(float)])
+    largest = min(field[0] / size[0], field[1] / size[1]) * np.array(size)
+    # Of the shape of the view, to the pixel.
+    share = windows[:, 2:] / largest
+    assert np.abs(share[:, 0] - share[:, 1]).max() <= (1 / largest).max() + 1e-6
+    assert share.min() >= zoom[0] - 0.5 / largest.min() - 1e-6
+    assert share.max() <= zoom[1] + 0.5 / largest.min() + 1e-6
+    share = share.mean(axis=1)
+    if zoom == (0.3, 0.9):
+        counts, _ = np.histogram(share, np.linspace(0.28, 0.92, 5))
+        assert counts.min() > 300 / 4 - 4 * (300 / 4) ** 0.5
+        assert abs(np.corrcoef(share, windows[:, 0] + windows[:, 2] / 2)[0, 1]) < 0.25
+    for axis in (0, 1):
+        free = field[axis] - windows[:, 2 + axis]
+        moves = free > 4
+        assert (windows[:, axis][~moves] <= 4).all()
+        if moves.any():
+            place = windows[moves, axis] / free[moves]
+            assert place.min() == 0
+            assert place.max() == 1
+            assert abs(place.mean() - 0.5) < 0.1
+    for i in range(0, 300, 10):
+        top, left, height, width = windows[i]
+        window = pixels[i, :, top : top + height, left : left + width].numpy().astype(float)
+        np.testing.assert_allclose(views[i], resized(window, size), rtol=1e-4, atol=1e-3)
+
+
+def test_zoomed_views_are_mirrored_and_turned():
+    torch.manual_seed(0)
+    ramp = torch.arange(40, dtype=torch.uint8).expand(400, 1, 30, 40)  # brighter to the right
+    views = Augmentation(crop=12, zoom=(0.4, 0.6), jitter=QUIET).geometry(ramp)
+    slopes = torch.stack([views.diff(dim=axis).mean(dim=(1, 2, 3)) for axis in (2, 3)], dim=1)
+    directions = [tuple(slope) for slope in slopes.div(0.4).round().clamp(-1, 1).int().tolist()]
+    counts = [directions.count(way) for way in ((0, 1), (0, -1), (1, 0), (-1, 0))]
+    assert sum(counts) == 400
+    assert min(counts) > 60
+
+
+def test_a_rotated_zoom_turns_the_window_and_not_its_size():
+    torch.manual_seed(0)
+    y, x = torch.meshgrid(torch.arange(128.0), torch.arange(128.0), indexing="ij")
+    plane = (0.6 * x + 0.8 * y).expand(200, 1, 128, 128)
+    zoomed = Augmentation(
+        crop=16, flips=False, turns=False, rotation=180.0, jitter=QUIET, zoom=(0.25, 0.25)
+    )
+    views = zoomed.geometry(plane)[:, 0]
+    # Windows of 32 pixels, shrunk by two. Near the rim they hold reflections.
+    middle = views[:, 2:-2, 2:-2]
+    bend = middle.diff(n=2, dim=1).abs().amax((1, 2)) + middle.diff(n=2, dim=2).abs().amax((1, 2))
+    flat = middle[bend < 1e-2]
+    assert len(flat) > 100
+    slopes = flat.diff(dim=1).mean(dim=(1, 2)), flat.diff(dim=2).mean(dim=(1, 2))
+    torch.testing.assert_close(
+        torch.hypot(*slopes), torch.full((len(flat),), 2.0), rtol=1e-3, atol=0
+    )
+    assert slopes[0].min() < -1.8
+    assert slopes[0].max() > 1.8
+
+
+def test_no_images_are_zoomed():
+    assert Augmentation(zoom=(0.5, 1.0)).geometry(torch.zeros(0, 3, 20, 30)).shape[0] == 0
+
+
+def test_window_ignores_mode_and_own_crop_and_zoom():
+    pixels = pixels_of(20, 2, 30, 30)
+    augmentation = Augmentation(crop=8, flips=False, turns=False, zoom=(0.2, 0.3)).eval()
+    assert augmentation.geometry(pixels) is pixels
+    torch.manual_seed(0)
+    views = augmentation.window(pixels, (12, 14))
+    assert views.dtype == torch.uint8
+    for view, image in zip(views.numpy(), pixels.numpy(), strict=True):
+        windows = np.lib.stride_tricks.sliding_window_view(image, (12, 14), axis=(1, 2))
+        assert (windows == view[:, None, None]).all(axis=(0, 3, 4)).sum() == 1
+    # The largest window of the shape of the field is the field.
+    assert torch.equal(augmentation.window(pixels, (30, 30), (1.0, 1.0)), pixels.float())
+
+
 def test_jitter_changes_each_channel_of_each_image_within_its_bounds():
     torch.manual_seed(0)
     images = torch.randn(200, 4, 6, 6)
@@ -179,9 +302,10 @@ def test_jitter_changes_each_channel_of_each_image_within_its_bounds():
     assert abs(np.corrcoef(gains.ravel(), offsets.ravel())[0, 1]) < 0.2
 
 
-def test_same_seed_same_views():
+@pytest.mark.parametrize("zoom", [None, (0.5, 1.0)])
+def test_same_seed_same_views(zoom):
     images = torch.randn(6, 3, 40, 40)
-    augmentation = Augmentation(crop=24, rotation=20.0, jitter=(0.2, 0.2))
+    augmentation = Augmentation(crop=24, rotation=20.0, jitter=(0.2, 0.2), zoom=zoom)
     views = []
     for seed in (5, 5, 6):
         torch.manual_seed(seed)
@@ -227,6 +351,12 @@ def test_a_crop_larger_than_the_field_is_refused(rotation):
         ({"jitter": (1.5, 0.0)}, "jitter must be two numbers"),
         ({"jitter": (0.1, -1.0)}, "jitter must be two numbers"),
         ({"jitter": (0.1,)}, "jitter must be two numbers"),
+        ({"zoom": (0.0, 0.5)}, r"zoom must be two shares .* got \(0.0, 0.5\)"),
+        ({"zoom": (0.9, 0.5)}, "zoom must be two shares"),
+        ({"zoom": (0.5, 1.2)}, "zoom must be two shares"),
+        ({"zoom": 0.5}, "zoom must be two shares"),
+        ({"zoom": "ab"}, "zoom must be two shares"),
+        ({"zoom": (0.5, float("nan"))}, "zoom must be two shares"),
         ({"crop": 0}, "crop must be a whole number"),
         ({"crop": 12.5}, "crop must be a whole number"),
         ({"crop": (12, 12, 5)}, "crop must be a whole number"),

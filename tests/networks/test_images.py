@@ -231,6 +231,68 @@ def test_training_view_is_geometry_of_pixels_then_jitter_of_normalised_values(dt
     torch.testing.assert_close(net.backbone.seen[0], expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("normalization", ["dataset", "image", "plate", None])
+@pytest.mark.parametrize(
+    ("augmentation", "crop"),
+    [(None, None), (None, 12), (Augmentation(), 12), (Augmentation(zoom=(0.5, 1.0)), (9, 12))],
+)
+def test_a_view_is_what_training_shows_the_backbone(dtype, normalization, augmentation, crop):
+    net = network(normalization=normalization, augmentation=augmentation, crop=crop)
+    inputs = torch.from_numpy(fields(dtype))
+    if normalization == "plate":
+        inputs = (inputs, torch.rand(5, 3), torch.rand(5, 3))
+    views = []
+    for mode in (True, False):
+        net.train(mode)
+        torch.manual_seed(2)
+        views.append(net.view(inputs))
+    net.train()
+    torch.manual_seed(2)
+    net(inputs)
+    for view in views:
+        assert torch.equal(view, net.backbone.seen[-1])
+
+
+def test_views_of_any_size_and_zoom_are_drawn_for_each_call():
+    pixels = torch.from_numpy(fields(shape=(40, 50)))
+    net = network(augmentation=Augmentation(crop=10, zoom=(0.9, 1.0)), crop=16).eval()
+    torch.manual_seed(0)
+    assert net.view(pixels).shape == (5, 3, 10, 10)
+    assert net.view(pixels, crop=(8, 9), zoom=(0.2, 0.4)).shape == (5, 3, 8, 9)
+    assert not torch.equal(net.view(pixels), net.view(pixels))
+    plain = network()
+    assert plain.view(pixels, zoom=(0.2, 0.4)).shape == (5, 3, 40, 50)
+    # Statistics first or last: both are linear.
+    torch.manual_seed(1)
+    view = plain.view(pixels, crop=16, zoom=(0.3, 0.6))
+    torch.manual_seed(1)
+    windows = Augmentation(flips=False, turns=False).window(pixels, (16, 16), (0.3, 0.6)).numpy()
+    expected = (windows - MEAN[:, None, None]) / STD[:, None, None]
+    np.testing.assert_allclose(view, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_view_of_another_crop_is_an_upright_window_without_augmentation():
+    pixels = torch.from_numpy(fields())
+    net = network().eval()
+    views, whole = net.view(pixels, crop=(7, 9)).numpy(), net.view(pixels).numpy()
+    for view, field in zip(views, whole, strict=True):
+        windows = np.lib.stride_tricks.sliding_window_view(field, (7, 9), axis=(1, 2))
+        assert np.isclose(windows, view[:, None, None]).all(axis=(0, 3, 4)).sum() == 1
+
+
+def test_a_view_of_no_size_is_refused():
+    net, pixels = network(), torch.from_numpy(fields())
+    with pytest.raises(ValueError, match=r"ImageNetwork\.view: crop must be a whole number"):
+        net.view(pixels, crop=0)
+    with pytest.raises(ValueError, match=r"ImageNetwork\.view: zoom must be two shares"):
+        net.view(pixels, zoom=(0.5, 2.0))
+    with pytest.raises(ValueError, match="does not fit into a field of 20 x 26"):
+        net.view(pixels, crop=30)
+    with pytest.raises(TypeError, match="takes a tensor of pixels"):
+        net.view((pixels, pixels, pixels))
+
+
 def test_training_without_augmentation_shows_the_field():
     net = network()
     pixels = fields()
