@@ -59,7 +59,8 @@ class DINOEmbedder(SelfSupervisedEmbedder):
         cosine. "auto" is 0.996, as in the original, where the fit is long enough for that, and
         else 1 - 3 / number of updates, but no less than 0.9.
     center_momentum : float, default=0.9
-        What of the center stays at an update, in [0, 1).
+        What of the center stays at an update, in [0, 1). In a fit of fewer than about 50 updates a
+        center of 0.9 lags behind, and all answers become the same: take 0.5 there.
     lr : float, default=1e-3
         Learning rate of AdamW (the highest one, under a schedule).
     weight_decay : float, default=0.1

@@ -68,13 +68,13 @@ def drops_of(
     for name, (source, target) in pairs.items():
         for metric in dict.fromkeys(units["metric"]):
             own = units[units["metric"] == metric]
-            sides = [_grid(own[own["part"] == part]) for part in (source, target)]
-            if any(side.empty for side in sides) or model not in sides[0].index:
+            before, after = (_grid(own[own["part"] == part]) for part in (source, target))
+            if before.empty or after.empty or model not in before.index:
                 continue
             options = (confidence, n_bootstrap, n_permutations, seed)
             rows += [
                 {"part": name, "metric": metric, **row}
-                for row in _of_metric(*sides, model, options)
+                for row in _of_metric(before, after, model, options)
             ]
     return pd.DataFrame(rows).reindex(columns=COLUMNS)
 

@@ -232,7 +232,7 @@ def prototypes(asked: Rows, order: np.ndarray, molecules: list[str], references:
     centres = unit_rows(sums)
     class_of = np.empty(len(members), dtype=object)
     class_of[codes] = classes[rows]
-    places = pd.Index(molecules).get_indexer(members)
+    places = pd.Index(molecules).get_indexer(pd.Index(members))
     hits, asks = np.zeros(len(rows)), np.zeros(len(rows))
     right = np.searchsorted(names, classes[rows])
     for draw in order:

@@ -255,5 +255,6 @@ def score_layout(
             profile=given,
             random_state=0,
         ).loc["profile"]
-        out.append({"side": lab.name + TITLES[how], **found.to_dict()})
+        row = {str(name): value for name, value in found.items()}
+        out.append({"side": lab.name + TITLES[how], **row})
     return out

@@ -115,7 +115,8 @@ class TrainedOnTargets(TransformerMixin, BaseEstimator):
         """A row a row of X, NaN for controls."""
         if isinstance(self.targets, Sequence):
             names = [match_column(X, name, purpose="TrainedOnTargets") for name in self.targets]
-            return X[names].reset_index(drop=True).where(treated[:, None])
+            columns = X[names].reset_index(drop=True)
+            return columns.where(np.broadcast_to(treated[:, None], columns.shape))
         values = np.asarray(clone(self.targets).fit_transform(X[treated]), dtype=np.float64)
         labels = np.full((len(X), values.shape[1]), np.nan)
         labels[treated] = values

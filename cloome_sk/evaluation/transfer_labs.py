@@ -233,15 +233,15 @@ def _profiles(data_home: Any, n_updates: int, seed: int) -> Labs:
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         raw = load_cpjump1(data_home), load_cell_injury(data_home)
+        control = find_controls(raw[0]).mask
+        keys = molecule_key(raw[0].loc[~control, "Metadata_smiles"])
+        measured, found = _measured_elsewhere(keys, data_home)
     other = set(map(str, profile_columns(raw[1])))
     features = [str(name) for name in profile_columns(raw[0]) if str(name) in other]
     # Each by its own controls, before any split: neither treated wells nor labels have a part.
     source, target = (
         ControlNormalizer(features, sphering=False).fit_transform(table) for table in raw
     )
-    control = find_controls(source).mask
-    keys = molecule_key(source.loc[~control, "Metadata_smiles"])
-    measured, found = _measured_elsewhere(keys, data_home)
     measured.index = source.index[~control]
     source = pd.concat([source, measured.reindex(source.index)], axis=1)
     encoder = ProfileEncoder(columns=features, hidden_sizes=(512,))

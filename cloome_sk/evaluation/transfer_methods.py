@@ -38,7 +38,7 @@ SIMCLR, DINO, VIT = "SimCLR", "DINO", "DINO, ViT"
 class Effort:
     """What all trained methods have in common.
 
-    Parameters
+    Attributes
     ----------
     encoder : encoder
         `cloome_sk.encoders.ImageEncoder` or `ProfileEncoder`: images, network and augmentation.
@@ -46,8 +46,10 @@ class Effort:
         Training rows, about; from these and `n_updates` comes the number of epochs.
     n_updates : int
         Updates of each network, about; the study reports how many there were.
-    batch_size, n_components, lr
+    batch_size, n_components : int
         As in `cloome_sk.CloomeEmbedder`.
+    lr : float
+        As there.
     seed : int
         Of weights and batches.
 
@@ -80,7 +82,20 @@ class Effort:
         }
 
     def supervised(self, targets: Any, target: str) -> TrainedOnTargets:
-        """The same network, trained on labels instead."""
+        """Give the same network, to be trained on labels.
+
+        Parameters
+        ----------
+        targets : estimator or sequence of str
+            Labels, as `TrainedOnTargets` takes them.
+        target : str
+            Their kind, as `SupervisedEmbedder` takes it: "assays" or "regression".
+
+        Returns
+        -------
+        TrainedOnTargets
+            To be fitted; about as many updates as the others.
+        """
         network = SupervisedEmbedder(**self.shared, target=target)
         return TrainedOnTargets(network, targets, n_updates=self.n_updates)
 

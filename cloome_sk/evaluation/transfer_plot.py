@@ -79,13 +79,17 @@ def draw_transfer(scores: pd.DataFrame, *, model: str, title: str) -> Any:
         panel.set_axisbelow(True)
         for label in panel.get_yticklabels():
             label.set_fontweight("bold" if label.get_text() == model else "normal")
+    shown = set(scores.loc[(scores["n"] > 0) & scores["metric"].isin(metrics), "part"])
+    sides = {
+        side: style for side, style in SIDES.items() if shown & {side + end for end in endings}
+    }
     handles: list[Any] = [
         Line2D([], [], color=colour, marker=mark, lw=1.5, label=side)
-        for side, (colour, mark, _) in SIDES.items()
+        for side, (colour, mark, _) in sides.items()
     ]
     handles += [
         Line2D([], [], color=colour, lw=1, ls=":", label=f"chance, {side.split(',')[0]}")
-        for side, (colour, _, _) in SIDES.items()
+        for side, (colour, _, _) in sides.items()
     ]
     figure.legend(
         handles=handles,

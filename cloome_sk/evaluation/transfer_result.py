@@ -53,12 +53,12 @@ class TransferabilityStudy(StudyResult):
         """
         out = super().tables()
         for part, rows in self.drops.groupby("part", sort=False):
-            texts = [_text(row.drop, row.low, row.high, "+.3f") for row in rows.itertuples()]
+            texts = _texts(rows, "drop", "+.3f")
             table = _wide(rows.assign(text=texts), "metric")
             out[f"{part} (target - source)"] = table
         if len(self.layout):
             rows = self.layout
-            texts = [_text(row.rate, row.low, row.high, ".3f") for row in rows.itertuples()]
+            texts = _texts(rows, "rate", ".3f")
             table = _wide(rows.assign(text=texts), "side")
             chance = rows.groupby("side", sort=False)["chance"].first()
             table.loc["(chance)"] = [f"{chance[side]:.3f}" for side in table.columns]
@@ -160,6 +160,12 @@ def _text(value: float, low: float, high: float, form: str) -> str:
     if pd.isna(low):
         return f"{value:{form}}"
     return f"{value:{form}} [{low:{form}}, {high:{form}}]"
+
+
+def _texts(rows: pd.DataFrame, name: str, form: str) -> list[str]:
+    """A column and its interval, as they are shown."""
+    values = rows[[name, "low", "high"]].to_numpy(dtype=float)
+    return [_text(value, low, high, form) for value, low, high in values]
 
 
 def _wide(rows: pd.DataFrame, columns: str) -> pd.DataFrame:

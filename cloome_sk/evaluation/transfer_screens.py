@@ -48,10 +48,12 @@ def draw_labs(
 
     Returns
     -------
-    source, target : DataFrame, one row a site
-        As `make_screen` gives them; plates of the second begin with ``B_``. The columns
-        ``Metadata_assay_01`` to ``_16`` are simulated assays: active are the drugs of three
-        mechanisms, one result in ten is wrong, half of all are missing.
+    source : DataFrame
+        One row a site, as `make_screen` gives them. The columns ``Metadata_assay_01`` to ``_16``
+        are simulated assays: active are the drugs of three mechanisms, one result in ten is wrong,
+        half of all are missing.
+    target : DataFrame
+        Likewise; its plates begin with ``B_``.
     """
     drugs = load_known_drugs()
     generator = check_random_state(seed)

@@ -235,8 +235,10 @@ def study_transferability(
         done = tqdm(done, total=len(names), desc="transferability", unit="method")
     outcomes = list(done)
     units = pd.concat([found.units for found in outcomes], ignore_index=True)
-    # A metric that no part can be asked for, by any method, is no column of the tables.
-    units = units[units.groupby("metric")["value"].transform("count") > 0]
+    # A metric that no part can be asked for, by any method, is no column of the tables, and a part
+    # that can be asked for nothing is no table.
+    for name in ("metric", "part"):
+        units = units[units.groupby(name)["value"].transform("count") > 0]
     if not len(units):
         raise ValueError(
             f"{PURPOSE}: nothing can be asked for: no class has two molecules on a side, and no "

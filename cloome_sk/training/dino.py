@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from cloome_sk.objectives import dino_loss, moved_center
-from cloome_sk.training.data import Batch, Values
+from cloome_sk.training.data import Batch
 from cloome_sk.training.dino_network import DINOHead, DINONetwork
 from cloome_sk.training.fitting import FitPlan
 from cloome_sk.training.gathering import gathered
@@ -169,7 +169,7 @@ def train_dino(
     def network() -> DINONetwork:
         return DINONetwork(make(), DINOHead(n_components, *head), *views, momentum)
 
-    def begin(made: DINONetwork, few: Values) -> None:
+    def begin(made: DINONetwork, few: Any) -> None:
         def shown(trial: Any) -> Tensor:
             large, small = made.views(trial, few)
             return torch.cat([view.flatten() for view in large + small])

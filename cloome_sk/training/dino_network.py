@@ -6,13 +6,14 @@ import copy
 import math
 from collections.abc import Sequence
 from functools import partial
+from typing import cast
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from cloome_sk.networks import ImageNetwork
-from cloome_sk.training.data import Values
+from cloome_sk.networks.images import Plates
 
 N_GLOBAL = 2
 """Views that the teacher sees."""
@@ -98,16 +99,18 @@ class DINONetwork(nn.Module):
         self.local_zoom = local_zoom
         self.momentum = momentum
 
-    def forward(self, phenotype: Values) -> tuple[Tensor, Tensor]:
+    def forward(self, phenotype: Tensor | Plates) -> tuple[Tensor, Tensor]:
         """Give outputs of student and teacher, (n_views, n, n_prototypes) and (2, n, ...)."""
-        large, small = self.views(self.student["phenotype"], phenotype)
+        large, small = self.views(cast(ImageNetwork, self.student["phenotype"]), phenotype)
         n_samples = len(large[0])
         student = outputs(self.student, [large, small] if small else [large])
         with torch.no_grad():
             teacher = outputs(self.teacher, [large])
         return student.unflatten(0, (-1, n_samples)), teacher.unflatten(0, (-1, n_samples))
 
-    def views(self, network: ImageNetwork, images: Values) -> tuple[list[Tensor], list[Tensor]]:
+    def views(
+        self, network: ImageNetwork, images: Tensor | Plates
+    ) -> tuple[list[Tensor], list[Tensor]]:
         """Draw the large and the small views of a batch."""
         large = [network.view(images, zoom=self.global_zoom) for _ in range(N_GLOBAL)]
         field = large[0].shape[2:]
@@ -135,7 +138,8 @@ class DINONetwork(nn.Module):
 def outputs(network: nn.ModuleDict, views: Sequence[Sequence[Tensor]]) -> Tensor:
     """Give the outputs of views, those of one size in one pass, one view after the other."""
     # What forward of an ImageNetwork does after it has drawn a view.
-    embedded = [network["phenotype"].backbone(torch.cat(list(of_a_size))) for of_a_size in views]
+    backbone = cast(ImageNetwork, network["phenotype"]).backbone
+    embedded = [backbone(torch.cat(list(of_a_size))) for of_a_size in views]
     return network["head"](torch.cat(embedded))
 
 

@@ -17,6 +17,8 @@ from cloome_sk.training.supervised import LabelledDataset, SupervisedNet
 
 TRIED = 16
 """Inputs on which it is tried whether views differ."""
+DRAWS = 32
+"""How often it is tried, until they do."""
 
 
 class ViewCriterion(nn.Module):
@@ -140,11 +142,13 @@ def check_views_differ(phenotype: nn.Module, views: Callable[[nn.Module], Tensor
     Raises
     ------
     ValueError
-        If two draws are the same.
+        If all draws are the same.
     """
     # A copy: BatchNorm keeps statistics of whatever it is shown.
     trial = copy.deepcopy(phenotype).train()
-    if torch.equal(views(trial), views(trial)):
+    first = views(trial)
+    # Several: dropout may leave all of a few features in, twice in a row.
+    if all(torch.equal(views(trial), first) for _ in range(DRAWS)):
         raise ValueError(
             "Two views of a sample are the same, so there is nothing to learn from them: the "
             "network of phenotype= draws nothing at random in training. Give an ImageEncoder an "

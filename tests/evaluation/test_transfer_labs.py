@@ -40,11 +40,13 @@ def test_labs_share_most_drugs_and_no_plate(drawn):
 
 
 def test_the_second_lab_has_more_background(drawn):
+    # Over all channels and plates: the background of one may drift as far as the labs are apart.
+    channels = [name for name in drawn[0].columns if str(name).startswith("Image_")]
     dark = [
-        np.mean([np.percentile(imread(path), 5) for path in table["Image_DNA"][:8]])
+        [np.mean([np.percentile(imread(path), 5) for path in table[name]]) for name in channels]
         for table in drawn
     ]
-    assert dark[1] > 1.5 * dark[0]
+    assert np.exp(np.log(np.divide(dark[1], dark[0])).mean()) > 1.5
 
 
 def test_assays_are_of_molecules_and_the_same_in_both_labs(drawn):
