@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, Self
 
 import numpy as np
@@ -17,7 +18,7 @@ from cloome_sk._stored import RebuiltNetwork
 from cloome_sk._validation import full_table, part_table
 
 
-class EmbedsPhenotypes(RebuiltNetwork, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
+class EmbedsPhenotypes(RebuiltNetwork, ClassNamePrefixFeaturesOutMixin, TransformerMixin, ABC):
     """`transform` and `embed_phenotypes`, with stored weights of a phenotype network.
 
     scikit-learn wraps `transform`, for `set_output`, in the class that defines it: the mixin has
@@ -33,9 +34,9 @@ class EmbedsPhenotypes(RebuiltNetwork, ClassNamePrefixFeaturesOutMixin, Transfor
     verbose: int
     _history: list[dict[str, Any]]
 
+    @abstractmethod
     def _phenotype_network(self) -> Any:
         """Give the network that embeds, of the stored weights."""
-        raise NotImplementedError
 
     def transform(self, X: pd.DataFrame | np.ndarray) -> np.ndarray:
         """Embed phenotypes.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from abc import abstractmethod
 from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar, Self
@@ -38,11 +39,11 @@ class SelfSupervisedEmbedder(EmbedsPhenotypes, BaseEstimator):
     with_controls: bool
     n_components: int
 
+    @abstractmethod
     def _train(
         self, make: Callable[[], Any], inputs: tuple[Any, np.ndarray], plan: Any, **common: Any
     ) -> tuple[State, History]:
         """Give the weights of the phenotype network, and the history."""
-        raise NotImplementedError
 
     def _check(self) -> None:
         """Refuse parameters that no single constraint can tell."""
