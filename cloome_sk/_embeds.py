@@ -13,12 +13,13 @@ from cloome_sk._device import resolve_device
 from cloome_sk._inputs import embed_inputs
 from cloome_sk._plan import chosen_precision, embedding_precision
 from cloome_sk._stored import StoredNetwork
+from cloome_sk._trained_embedder import TrainedEmbedder
 from cloome_sk._validation import full_table, part_table
 from cloome_sk.encoders.base import Encoder, Inputs
 from cloome_sk.preprocessing.controls import apply_controls, find_controls
 
 
-class Embeds(StoredNetwork, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
+class Embeds(StoredNetwork, TrainedEmbedder, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     """`transform`, `embed_phenotypes` and `embed_molecules`, with stored weights.
 
     scikit-learn wraps `transform`, for `set_output`, in the class that defines it: the mixin has

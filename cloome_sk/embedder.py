@@ -11,12 +11,11 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted
 
 from cloome_sk._embeds import Embeds
 from cloome_sk._fit import learned, taken_over, trained
 from cloome_sk._measures import LARGER_IS_BETTER
-from cloome_sk._parameters import check_holders, check_together
+from cloome_sk._parameters import check_together
 from cloome_sk._refit import unchanged_on_error
 from cloome_sk._start import read_start
 from cloome_sk._validation import fit_table
@@ -421,38 +420,5 @@ class CloomeEmbedder(Embeds, BaseEstimator):
         return embedder
 
     @property
-    def history_(self) -> pd.DataFrame:
-        """What was recorded of each epoch."""
-        check_is_fitted(self)
-        return pd.DataFrame(self._history)
-
-    @property
     def _n_features_out(self) -> int:
         return self.n_components_ * (2 if self.output == "both" else 1)
-
-    def set_params(self, **params: Any) -> CloomeEmbedder:
-        """Set parameters, those of the encoders as ``phenotype__...`` and ``molecule__...``.
-
-        Parameters
-        ----------
-        **params : dict
-            Names and values.
-
-        Returns
-        -------
-        CloomeEmbedder
-            Itself.
-
-        Raises
-        ------
-        ValueError
-            For an unknown name, or a nested one where no encoder was given to hold it.
-        """
-        check_holders(self, params)
-        return super().set_params(**params)
-
-    def __sklearn_tags__(self) -> Any:
-        """Say that embeddings are float32 whatever the input."""
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = []
-        return tags

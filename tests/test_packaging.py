@@ -36,6 +36,7 @@ FLOORS = (
     {"_start", "_samples", "_warm_start", "storage"},
     {"_parameters"},
     {"_validation", "_plan", "_inputs", "_stored", "_features_identity", "_features_sites"},
+    {"_trained_embedder"},
     {"_features_network", "_fit", "_embeds"},
     {"embedder", "features", "_embedding", "_hits", "model_selection"},
     {"confidence"},

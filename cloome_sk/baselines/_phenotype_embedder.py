@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,13 +12,15 @@ from sklearn.utils.validation import check_is_fitted
 
 from cloome_sk._device import resolve_device
 from cloome_sk._inputs import embed_inputs
-from cloome_sk._parameters import check_holders
 from cloome_sk._plan import chosen_precision, embedding_precision
 from cloome_sk._stored import RebuiltNetwork
+from cloome_sk._trained_embedder import TrainedEmbedder
 from cloome_sk._validation import full_table, part_table
 
 
-class EmbedsPhenotypes(RebuiltNetwork, ClassNamePrefixFeaturesOutMixin, TransformerMixin, ABC):
+class EmbedsPhenotypes(
+    RebuiltNetwork, TrainedEmbedder, ClassNamePrefixFeaturesOutMixin, TransformerMixin, ABC
+):
     """`transform` and `embed_phenotypes`, with stored weights of a phenotype network.
 
     scikit-learn wraps `transform`, for `set_output`, in the class that defines it: the mixin has
@@ -32,7 +34,6 @@ class EmbedsPhenotypes(RebuiltNetwork, ClassNamePrefixFeaturesOutMixin, Transfor
     device: str
     precision: str
     verbose: int
-    _history: list[dict[str, Any]]
 
     @abstractmethod
     def _phenotype_network(self) -> Any:
@@ -77,43 +78,8 @@ class EmbedsPhenotypes(RebuiltNetwork, ClassNamePrefixFeaturesOutMixin, Transfor
         return embed_inputs(network, inputs, device, self.verbose, precision, unit)
 
     @property
-    def history_(self) -> pd.DataFrame:
-        """What was recorded of each epoch."""
-        check_is_fitted(self)
-        return pd.DataFrame(self._history)
-
-    @property
     def _n_features_out(self) -> int:
         return self.n_components_
-
-    def set_params(self, **params: Any) -> Self:
-        """Set parameters, those of the encoder as ``phenotype__...``.
-
-        Parameters
-        ----------
-        **params : dict
-            Names and values.
-
-        Returns
-        -------
-        Self
-            Itself.
-
-        Raises
-        ------
-        ValueError
-            For an unknown name, or a nested one where no encoder was given to hold it.
-        """
-        check_holders(self, params)
-        inherited: Any = super()
-        return inherited.set_params(**params)
-
-    def __sklearn_tags__(self) -> Any:
-        """Say that embeddings are float32 whatever the input."""
-        inherited: Any = super()
-        tags = inherited.__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = []
-        return tags
 
 
 def check_reads_phenotypes(phenotype: Any) -> None:
