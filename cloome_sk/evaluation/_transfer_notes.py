@@ -21,17 +21,20 @@ def notes_of(
     shared = set(plan.source.class_of()) & of_target
     notes = [
         *(_about(lab) for lab in (plan.source, plan.target)),
-        f"Every method is trained once, on the {len(trained)} molecules of the source that are not "
-        f"held out; the {len(held)} held out are those that the source's figures are of. "
-        f"{len(shared)} molecules are in both tables: {len(shared & held)} held out, "
-        f"{len(shared & trained)} trained on, of which the target's figures are a part of their "
-        "own. No row and no label of the target is in any training.",
+        f"Every method is trained once, on {len(trained)} molecules of the source. "
+        f"{_held_out(plan)} {len(shared)} molecules are in both tables: "
+        f"{len(shared & held)} held out, {len(shared & trained)} trained on, of which the target's "
+        "figures are a part of their own. No row and no label of the target is in any training.",
         *_classes(plan),
-        f"Folds: {plan.split.n_folds}, of molecules, a molecule in the same fold on both sides; "
-        f"'other plates': of plates too, {PLATE_FOLDS} (for neighbours any other plate). "
-        f"Zero-shot: {plan.references} reference molecule(s) of a class, {len(plan.draws)} draws, "
-        f"classes with more than {plan.references}. k-NN: k = {plan.n_neighbors} molecule(s).",
     ]
+    if any(plan.classes.values()) or plan.carried:
+        notes.append(
+            f"Folds: {plan.split.n_folds}, of molecules, a molecule in the same fold on both "
+            f"sides; 'other plates': of plates too, {PLATE_FOLDS} (for neighbours any other "
+            f"plate). Zero-shot: {plan.references} reference molecule(s) of a class, "
+            f"{len(plan.draws)} draws, classes with more than {plan.references}. k-NN: k = "
+            f"{plan.n_neighbors} molecule(s)."
+        )
     how = {
         NONE: "as it is",
         CENTRED: "less the mean of the negative controls of its plate",
@@ -49,6 +52,13 @@ def notes_of(
                 f"without one: {shown(lab.several, 3)}."
             )
     return [*notes, *said]
+
+
+def _held_out(plan: Plan) -> str:
+    held = len(plan.split.held_out)
+    if not held:
+        return "None is held out, so the source has no figures."
+    return f"Its {held} others are held out, and the source's figures are of these alone."
 
 
 def _about(lab: Lab) -> str:

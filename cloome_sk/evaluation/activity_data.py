@@ -252,7 +252,7 @@ def activity_of_screen(
     if screen.name.startswith("simulated"):
         labels, notes = classes, ["Assays of real compounds say nothing of simulated phenotypes."]
     else:
-        measured, notes = _measured_elsewhere(screen.molecules, data_home)
+        measured, notes = measured_elsewhere(screen.molecules, data_home)
         labels = pd.concat([measured, classes], axis=1)
         kinds = ["assay measured elsewhere"] * measured.shape[1] + kinds
     n_unnamed = int(pd.isna(screen.classes).sum())
@@ -316,10 +316,25 @@ def _one_against_rest(screen: Screen) -> pd.DataFrame:
     return pd.DataFrame(values, columns=[f"{screen.class_name}: {name}" for name in names])
 
 
-def _measured_elsewhere(
+def measured_elsewhere(
     molecules: np.ndarray, data_home: str | PathLike[str] | None
 ) -> tuple[pd.DataFrame, list[str]]:
-    """Labels of the molecules of a screen in the assay tables, a row for each of its rows."""
+    """Look the molecules of a screen up in the tables of assay labels.
+
+    Parameters
+    ----------
+    molecules : ndarray of str, shape (n_rows,)
+        Key of the molecule of each row, as `cloome_sk.molecules.molecule_key` gives it.
+    data_home : path-like or None
+        Data folder.
+
+    Returns
+    -------
+    labels : DataFrame, shape (n_rows, n_assays)
+        1, 0 and NaN: the assays with enough active and inactive molecules of the screen.
+    notes : list of str
+        What was found in each table, and what was not.
+    """
     names, inverse = np.unique(molecules.astype(str), return_inverse=True)
     columns, notes = [], []
     for table in ELSEWHERE:

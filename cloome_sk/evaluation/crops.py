@@ -238,7 +238,7 @@ def study_crops(
     batches = pd.get_dummies(table[["Metadata_Plate", "Metadata_week"]]).to_numpy(float)
     fixed = {BATCHES: batches, **_versions(INTENSITY, images, table, control)}
     bench = _Bench(
-        pd.concat([table, _codes(table["Metadata_compound"], random_state)], axis=1),
+        pd.concat([table, compound_codes(table["Metadata_compound"], random_state)], axis=1),
         control,
         labels,
         {name: features[~control] for name, features in fixed.items()},
@@ -269,8 +269,21 @@ def _versions(
     }
 
 
-def _codes(compounds: pd.Series, seed: int) -> pd.DataFrame:
-    """A random unit vector for each compound, in the row of each of its crops."""
+def compound_codes(compounds: pd.Series, seed: int) -> pd.DataFrame:
+    """Draw a random unit vector for each compound, as a stand-in for its structure.
+
+    Parameters
+    ----------
+    compounds : Series of str, length n_crops
+        Compound of each crop; missing for none.
+    seed : int
+        Of the vectors.
+
+    Returns
+    -------
+    DataFrame of float64, shape (n_crops, 64)
+        Columns `CODES`, in the row of each of the compound's crops.
+    """
     of_row, names = pd.factorize(compounds)
     vectors = check_random_state(seed).normal(size=(len(names), len(CODES)))
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)

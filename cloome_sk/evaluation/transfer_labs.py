@@ -10,22 +10,23 @@ from typing import Any
 
 import pandas as pd
 
-from cloome_sk._tables import profile_columns
+from cloome_sk._tables import profile_columns, shown
 from cloome_sk.datasets import (
     load_bbbc021_crops,
+    load_bbbc021_profiles,
     load_cell_injury,
     load_cpjump1,
     load_jump_harmony,
 )
 from cloome_sk.encoders import ImageEncoder, MoleculeEncoder, ProfileEncoder
 from cloome_sk.evaluation._transfer_scores import CARRIED
-from cloome_sk.evaluation.activity_data import _measured_elsewhere
+from cloome_sk.evaluation.activity_data import measured_elsewhere
 from cloome_sk.evaluation.crops import CODES as CROP_CODES
-from cloome_sk.evaluation.crops import _codes
+from cloome_sk.evaluation.crops import compound_codes
 from cloome_sk.evaluation.transfer_methods import Effort, image_methods, profile_methods
 from cloome_sk.evaluation.transfer_result import TransferabilityStudy
 from cloome_sk.evaluation.transfer_screens import SOURCE_LAB, TARGET_LAB, draw_labs
-from cloome_sk.evaluation.transferability import study_transferability
+from cloome_sk.evaluation.transferability import count_training_rows, study_transferability
 from cloome_sk.molecules import molecule_key
 from cloome_sk.preprocessing import ControlNormalizer, find_controls
 
@@ -35,6 +36,7 @@ LABS = ("simulated", "bbbc021", "profiles", "harmony")
 SOURCE_WEEKS = ("Week1", "Week4", "Week5", "Week6", "Week8", "Week10")
 """Chosen so that as many classes as can be have compounds on both sides."""
 HARMONY_SOURCES = ("source_2", "source_6")
+WELL = ["Metadata_Plate", "Metadata_Well"]
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,8 @@ def load_labs(
     n_updates : int, optional
         Of each network; by default 100 of images, 300 of profiles.
     seed : int, default=0
-        Of simulation, weights and codes.
+        Of simulation, weights and codes, and that of the study, whose training rows make so many
+        epochs of `n_updates`.
     n_jobs : int, optional
         Processes that draw.
 
@@ -156,7 +159,8 @@ def _simulated(folder: Any, weights: Any, n_updates: int, seed: int, n_jobs: int
         raise ValueError("data='simulated' draws images: name a folder for them.")
     source, target = draw_labs(folder, seed=seed, n_jobs=n_jobs)
     assays = [name for name in source.columns if str(name).startswith("Metadata_assay_")]
-    n_rows = int((~find_controls(source).mask).sum()) // 2
+    options: dict[str, Any] = {"label": "moa", "hold_out": 0.4, "references": 1}
+    n_rows = count_training_rows(source, target, **options, random_state=seed)
     effort = Effort(ImageEncoder(size=SHRUNK), n_rows, n_updates, lr=3e-3, seed=seed)
     changed = ", ".join(
         f"{name} {SOURCE_LAB[name]:g} against {value:g}" for name, value in TARGET_LAB.items()
@@ -170,16 +174,23 @@ def _simulated(folder: Any, weights: Any, n_updates: int, seed: int, n_jobs: int
         "mechanisms, so a network trained on them is close to one trained on the answer.",
     ]
     methods = image_methods(effort, activity=assays, weights=weights, vit=True)
-    return Labs("simulated", source, target, methods, {"label": "moa"}, notes)
+    return Labs("simulated", source, target, methods, options, notes)
 
 
 def _bbbc021(data_home: Any, weights: Any, n_updates: int, seed: int) -> Labs:
-    table = load_bbbc021_crops(data_home)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        wells = load_bbbc021_profiles(data_home)
+        features = [str(name) for name in profile_columns(wells)]
+        wells = ControlNormalizer(features, sphering=False).fit_transform(wells)
+    crops = load_bbbc021_crops(data_home)
+    # Crops of wells that have no published features would leave one of the methods without input.
+    table = crops.merge(wells[[*WELL, *features]], on=WELL, validate="many_to_one")
+    bare = crops[~crops.set_index(WELL).index.isin(wells.set_index(WELL).index)]
     control = find_controls(table).mask
-    weeks = table[~control].groupby("Metadata_moa")
-    several = weeks.apply(_over_weeks)
+    several = table[~control].groupby("Metadata_moa").apply(_over_weeks)
     kept = control | table["Metadata_moa"].isin(several.index[several]).to_numpy()
-    table = pd.concat([table, _codes(table["Metadata_compound"], seed)], axis=1)
+    table = pd.concat([table, compound_codes(table["Metadata_compound"], seed)], axis=1)
     table = table[kept].reset_index(drop=True)
     first = table["Metadata_week"].isin(SOURCE_WEEKS)
     source, target = (table[rows].reset_index(drop=True) for rows in (first, ~first))
@@ -190,22 +201,28 @@ def _bbbc021(data_home: Any, weights: Any, n_updates: int, seed: int) -> Labs:
     n_rows = int((~find_controls(source).mask).sum())
     effort = Effort(encoder, n_rows, n_updates, batch_size=128, seed=seed)
     codes = MoleculeEncoder(columns=CROP_CODES, features="precomputed", hidden_sizes=(256,))
-    methods = image_methods(effort, molecule=codes, structures=False, weights=weights)
+    methods = image_methods(
+        effort, molecule=codes, structures=False, cellprofiler=features, weights=weights
+    )
     both = sorted(set(source["Metadata_moa"].dropna()) & set(target["Metadata_moa"].dropna()))
     notes = [
         "Crops of single cells. Kept are the classes that have compounds in several weeks; a row "
         f"is a cell. Source: {', '.join(SOURCE_WEEKS)}; target: the other weeks. Classes on both "
         f"sides: {len(both)}.",
-        "CONFOUNDED: each compound but taxol was run in one week only, so a compound is on one "
-        "side, and nothing tells what is due to the compound from what is due to its week. A "
-        "class has one to three compounds in all: each crop of the target is named by compounds "
-        "of other weeks, which is leave-one-compound-out and leave-week-out at once. Taxol, half "
-        "of all crops, is on both sides and counts as seen.",
+        "CONFOUNDED: each compound was run in one week only, so a compound is on one side, and "
+        "nothing tells what is due to the compound from what is due to its week. A class has one "
+        "to three compounds in all: each crop of the target is named by compounds of other weeks, "
+        "which is leave-one-compound-out and leave-week-out at once.",
+        f"CellProfiler features: {len(features)} published means of the well that a crop is of, "
+        "normalised to the DMSO wells of its plate. They are of all cells of the well, hundreds, "
+        f"where the other methods see one. Left out are {len(bare)} crops whose wells have none, "
+        f"of {shown(sorted(set(bare['Metadata_compound'])), 5)}: a control on plates of all weeks.",
         "Several compounds have no public structure: CLOOME pairs crops with random codes of their "
         "compounds, so it learns which crops share a compound and no chemistry. Methods trained on "
         "activity or ECFP are left out.",
         "For all networks alike, pixels are scaled between limits of the DMSO crops of their week, "
-        "those of the target's weeks too; alignment is by week, as many plates have no DMSO.",
+        "those of the target's weeks too; alignment is by week, as many plates have no DMSO crop.",
+        *(str(warning.message) for warning in said),
     ]
     options = {
         "label": "Metadata_moa",
@@ -235,7 +252,7 @@ def _profiles(data_home: Any, n_updates: int, seed: int) -> Labs:
         raw = load_cpjump1(data_home), load_cell_injury(data_home)
         control = find_controls(raw[0]).mask
         keys = molecule_key(raw[0].loc[~control, "Metadata_smiles"])
-        measured, found = _measured_elsewhere(keys, data_home)
+        measured, found = measured_elsewhere(keys, data_home)
     other = set(map(str, profile_columns(raw[1])))
     features = [str(name) for name in profile_columns(raw[0]) if str(name) in other]
     # Each by its own controls, before any split: neither treated wells nor labels have a part.
@@ -244,8 +261,13 @@ def _profiles(data_home: Any, n_updates: int, seed: int) -> Labs:
     )
     measured.index = source.index[~control]
     source = pd.concat([source, measured.reindex(source.index)], axis=1)
+    options: dict[str, Any] = {
+        "label": "Metadata_moa_list",
+        "target_label": "Metadata_injury_type",
+        "references": 1,
+    }
     encoder = ProfileEncoder(columns=features, hidden_sizes=(512,))
-    n_rows = int((~control).sum()) // 2
+    n_rows = count_training_rows(source, target, **options, random_state=seed)
     effort = Effort(encoder, n_rows, n_updates, batch_size=256, seed=seed)
     methods = profile_methods(effort, features, activity=list(measured.columns))
     notes = [
@@ -258,11 +280,6 @@ def _profiles(data_home: Any, n_updates: int, seed: int) -> Labs:
         *found,
         *(str(warning.message) for warning in said),
     ]
-    options = {
-        "label": "Metadata_moa_list",
-        "target_label": "Metadata_injury_type",
-        "references": 1,
-    }
     return Labs("profiles", source, target, methods, options, notes)
 
 
@@ -272,7 +289,8 @@ def _harmony(data_home: Any, n_updates: int, seed: int) -> Labs:
     first = table["Metadata_Source"].isin(HARMONY_SOURCES)
     source, target = (table[rows].reset_index(drop=True) for rows in (first, ~first))
     encoder = ProfileEncoder(columns=features, hidden_sizes=(512,))
-    n_rows = int((~find_controls(source).mask).sum()) // 2
+    options: dict[str, Any] = {"label": None, "plate": "Metadata_Source"}
+    n_rows = count_training_rows(source, target, **options, random_state=seed)
     effort = Effort(encoder, n_rows, n_updates, batch_size=64, seed=seed)
     notes = [
         "AN OPTIMISTIC BOUND: Harmony has corrected these profiles for laboratories, all of them "
@@ -284,5 +302,5 @@ def _harmony(data_home: Any, n_updates: int, seed: int) -> Labs:
         "decides such a figure: a drop here is not due to training alone, and that of the profile, "
         "which learns nothing, says how much is not.",
     ]
-    options = {"label": None, "plate": "Metadata_Source", "well": None}
-    return Labs("harmony", source, target, profile_methods(effort, features), options, notes)
+    methods = profile_methods(effort, features)
+    return Labs("harmony", source, target, methods, {**options, "well": None}, notes)

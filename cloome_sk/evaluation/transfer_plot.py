@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ DRAWN = (PROBE, ZERO_SHOT, CARRIED, REPLICATES)
 """Metrics of the figure, where none is chosen."""
 
 
-def draw_transfer(scores: pd.DataFrame, *, model: str, title: str) -> Any:
+def draw_transfer(scores: pd.DataFrame, *, model: str, title: str, joined: Collection[str]) -> Any:
     """Draw source and target with their intervals, a panel a metric, a row of panels an alignment.
 
     Parameters
@@ -35,6 +36,8 @@ def draw_transfer(scores: pd.DataFrame, *, model: str, title: str) -> Any:
         The model under test, whose name is bold.
     title : str
         Of the figure.
+    joined : collection of str
+        Metrics whose two sides a line joins: those that ask both for the same.
 
     Returns
     -------
@@ -70,7 +73,7 @@ def draw_transfer(scores: pd.DataFrame, *, model: str, title: str) -> Any:
     axes = figure.subplots(n_rows, n_columns, sharey=True, squeeze=False)
     for (end, metric), panel in zip(panels, axes.ravel(), strict=False):
         own = scores[scores["metric"] == metric]
-        _draw_panel(panel, own, models, end)
+        _draw_panel(panel, own, models, end, metric in joined)
         panel.set_title(f"{metric}\n{end.removeprefix(', ')}".strip(), fontsize=9)
         panel.set_yticks(np.arange(len(models)), models)
         panel.set_ylim(len(models) - 0.4, -0.6)
@@ -102,7 +105,7 @@ def draw_transfer(scores: pd.DataFrame, *, model: str, title: str) -> Any:
     return figure
 
 
-def _draw_panel(panel: Any, rows: pd.DataFrame, models: list[str], end: str) -> None:
+def _draw_panel(panel: Any, rows: pd.DataFrame, models: list[str], end: str, joined: bool) -> None:
     found = {
         side: rows[(rows["part"] == side + end) & (rows["n"] > 0)].set_index("model")
         for side in SIDES
@@ -113,7 +116,7 @@ def _draw_panel(panel: Any, rows: pd.DataFrame, models: list[str], end: str) -> 
             for side, (_, _, height) in SIDES.items()
             if name in found[side].index
         ]
-        if len(ends) == 2:
+        if joined and len(ends) == 2:
             panel.plot(*zip(*ends, strict=True), color=GREY, lw=1.2, zorder=1)
         for side, (colour, mark, height) in SIDES.items():
             if name in found[side].index:

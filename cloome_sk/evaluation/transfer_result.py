@@ -101,7 +101,7 @@ class TransferabilityStudy(StudyResult):
         return out
 
     def plot(self, metric: str | None = None) -> Any:
-        """Draw source and target of each model, joined by a line: a panel a metric.
+        """Draw source and target of each model, joined where a drop is defined: a panel a metric.
 
         Parameters
         ----------
@@ -126,7 +126,9 @@ class TransferabilityStudy(StudyResult):
             if not len(rows):
                 known = ", ".join(map(repr, dict.fromkeys(self.scores["metric"])))
                 raise ValueError(f"There is no metric {metric!r}; there are {known}.")
-        return draw_transfer(rows, model=self.model, title=f"{self.name}, {self.data}")
+        title = f"{self.name}, {self.data}"
+        joined = set(self.drops["metric"]) if len(self.drops) else set()
+        return draw_transfer(rows, model=self.model, title=title, joined=joined)
 
     def write(self, folder: str | PathLike[str]) -> list[Path]:
         """Write tables as CSV and the figure as PNG.

@@ -15,7 +15,7 @@ from cloome_sk.datasets import load_known_drugs, make_screen
 SOURCE_LAB = {"pixel_size_um": 2.0, "background": 1.0, "noise": 1.0, "plate_effect": 1.0}
 TARGET_LAB = {"pixel_size_um": 1.6, "background": 3.0, "noise": 2.0, "plate_effect": 2.0}
 """The second laboratory magnifies more, has more background and noise, and plates less alike."""
-DRAWN: dict[str, Any] = {"n_plates": 4, "size": 192, "inactive_fraction": 0.0, "n_controls": 16}
+DRAWN: dict[str, Any] = {"n_plates": 6, "size": 192, "inactive_fraction": 0.0, "n_controls": 32}
 N_ASSAYS = 16
 
 

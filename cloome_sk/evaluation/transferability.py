@@ -29,6 +29,9 @@ from cloome_sk.evaluation._transfer_scores import (
 from cloome_sk.evaluation._transfer_tables import (
     FEWEST_MOLECULES,
     PURPOSE,
+    SIDES,
+    Lab,
+    Split,
     read_lab,
     split_molecules,
 )
@@ -194,27 +197,18 @@ def study_transferability(
         raise ValueError(
             f"headline must be 'auto' or one of {', '.join(METRICS)}; got {headline!r}."
         )
-    labels = (label, label if target_label is None else target_label)
-    first, second = (
-        read_lab(
-            name,
-            table,
-            label=of_side,
-            molecule=molecule,
-            plate=plate,
-            align_by=plate if align_by is None else align_by,
-            controls=controls,
-        )
-        for name, table, of_side in zip(("source", "target"), (source, target), labels, strict=True)
-    )
-    seeds = check_random_state(random_state).randint(np.iinfo(np.int32).max, size=3)
-    split = split_molecules(
-        first,
-        second,
+    seeds = _seeds(random_state)
+    first, second, split = _labs(
+        (source, target),
+        labels=(label, label if target_label is None else target_label),
+        molecule=molecule,
         hold_out=hold_out,
-        needed=max(FEWEST_MOLECULES, references + 1),
-        n_folds=cv,
-        random_state=int(seeds[0]),
+        cv=cv,
+        references=references,
+        plate=plate,
+        align_by=align_by,
+        controls=controls,
+        seed=seeds[0],
     )
     plan = make_plan(
         first,
@@ -223,7 +217,7 @@ def study_transferability(
         references=references,
         n_neighbors=n_neighbors,
         n_draws=n_draws,
-        random_state=int(seeds[1]),
+        random_state=seeds[1],
     )
     bench = Bench(plan, alignments, well, controls, molecule is None)
     done: Any = Parallel(n_jobs=n_jobs, return_as="generator")(
@@ -247,7 +241,7 @@ def study_transferability(
     options: dict[str, Any] = {
         "confidence": confidence,
         "n_bootstrap": n_bootstrap,
-        "random_state": int(seeds[2]),
+        "random_state": seeds[2],
     }
     scores = scores_of(units, **options)
     comparable = units
@@ -267,6 +261,106 @@ def study_transferability(
         layout=pd.DataFrame([row for f in outcomes for row in f.layout], columns=LAYOUT),
         fits=pd.DataFrame([found.fit for found in outcomes]).set_index("model"),
     )
+
+
+def count_training_rows(
+    source: pd.DataFrame,
+    target: pd.DataFrame,
+    *,
+    label: str | None,
+    target_label: str | None = None,
+    molecule: str | None = None,
+    hold_out: float = 0.5,
+    references: int = 2,
+    plate: str = "plate",
+    controls: Any = "auto",
+    random_state: Any = None,
+) -> int:
+    """Count the treated rows that `study_transferability` will train methods on.
+
+    To give methods the same number of updates, whose lengths of training are set in epochs.
+
+    Parameters
+    ----------
+    source, target, label, target_label, molecule, hold_out, references, plate, controls
+        As in `study_transferability`.
+    random_state : int, RandomState or None, default=None
+        That of the study.
+
+    Returns
+    -------
+    int
+        Rows of the source that are no controls, of molecules that are not held out.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As there.
+
+    Examples
+    --------
+    >>> from cloome_sk.datasets import make_profiles
+    >>> from cloome_sk.evaluation.transferability import count_training_rows
+    >>> X = make_profiles(n_compounds=24, n_plates=4, random_state=0)  # simulated
+    >>> count_training_rows(X, X, label="moa", random_state=0)
+    24
+    """
+    first, _, split = _labs(
+        (source, target),
+        labels=(label, label if target_label is None else target_label),
+        molecule=molecule,
+        hold_out=hold_out,
+        cv=2,
+        references=references,
+        plate=plate,
+        align_by=None,
+        controls=controls,
+        seed=_seeds(random_state)[0],
+    )
+    return len(first.rows_of(split.trained))
+
+
+def _seeds(random_state: Any) -> list[int]:
+    """Of what is held out and folds, of draws, and of resamples."""
+    generator = check_random_state(random_state)
+    return [int(seed) for seed in generator.randint(np.iinfo(np.int32).max, size=3)]
+
+
+def _labs(
+    tables: tuple[pd.DataFrame, pd.DataFrame],
+    *,
+    labels: tuple[str | None, str | None],
+    molecule: str | None,
+    hold_out: float,
+    cv: int,
+    references: int,
+    plate: str,
+    align_by: str | None,
+    controls: Any,
+    seed: int,
+) -> tuple[Lab, Lab, Split]:
+    """Read both tables, and say which molecules are held out."""
+    first, second = (
+        read_lab(
+            name,
+            table,
+            label=label,
+            molecule=molecule,
+            plate=plate,
+            align_by=plate if align_by is None else align_by,
+            controls=controls,
+        )
+        for name, table, label in zip(SIDES, tables, labels, strict=True)
+    )
+    split = split_molecules(
+        first,
+        second,
+        hold_out=hold_out,
+        needed=max(FEWEST_MOLECULES, references + 1),
+        n_folds=cv,
+        random_state=seed,
+    )
+    return first, second, split
 
 
 def _headline(scores: pd.DataFrame) -> str:

@@ -28,10 +28,10 @@ from cloome_sk.evaluation._activity_scores import (
 )
 from cloome_sk.evaluation.activity import study_activity
 from cloome_sk.evaluation.activity_data import (
-    _measured_elsewhere,
     _one_against_rest,
     activity_of_assays,
     assays_of_molecules,
+    measured_elsewhere,
 )
 from cloome_sk.evaluation.units import holm
 from cloome_sk.model_selection import scaffold_groups
@@ -495,8 +495,8 @@ def test_labels_elsewhere_that_contradict_each_other_are_counted(monkeypatch):
     monkeypatch.setattr(activity_data, "load_assays", lambda *_: table)
     monkeypatch.setattr(activity_data, "ELSEWHERE", ("made up",))
     keys = molecule_key(smiles)
-    labels, (note,) = _measured_elsewhere(keys, None)
+    labels, (note,) = measured_elsewhere(keys, None)
     assert note.endswith("1 labels that its rows of one molecule contradict are none.")
     assert labels["made up: toxic"].isna().tolist() == [False] * 12 + [True] * 2
     table.target = target.assign(toxic=np.where(np.arange(14) < 12, target["toxic"], 1.0))
-    assert "contradict" not in _measured_elsewhere(keys, None)[1][0]
+    assert "contradict" not in measured_elsewhere(keys, None)[1][0]

@@ -18,6 +18,8 @@ from cloome_sk.evaluation._transfer_align import align
 from cloome_sk.evaluation._transfer_drop import drops_of
 from cloome_sk.evaluation._transfer_scores import METRICS, NEW, SEEN, SOURCE
 from cloome_sk.evaluation._transfer_tables import read_lab, split_molecules
+from cloome_sk.evaluation.transfer_plot import GREY
+from cloome_sk.evaluation.transferability import count_training_rows
 from cloome_sk.molecules import molecule_key
 from cloome_sk.preprocessing import find_controls
 
@@ -282,6 +284,30 @@ def test_other_classes_on_the_two_sides_have_no_drop(labs):
     assert set(found.drops["metric"]) == {"replicate mAP"}
     assert found.scores.query("part == @NEW and metric == 'linear probe'")["n"].iloc[0] > 0
     assert "not defined" in found.report()
+    assert lines_of(found.plot("linear probe")) == []
+    assert len(lines_of(found.plot("replicate mAP"))) == 1
+
+
+def lines_of(figure):
+    """What joins the source and the target of a method."""
+    return [line for panel in figure.axes for line in panel.lines if line.get_color() == GREY]
+
+
+def test_training_rows_are_those_of_the_fits(labs):
+    def network():
+        return CloomeEmbedder(n_components=4, max_epochs=1, random_state=0)
+
+    found = study(*labs, {"small": network()}, hold_out=0.3, references=1)
+    options = {"label": "moa", "hold_out": 0.3, "references": 1}
+    counted = count_training_rows(*labs, **options, random_state=0)
+    assert found.fits.loc["small", "rows"] == counted
+    everything = count_training_rows(*labs, **{**options, "hold_out": 0.0}, random_state=0)
+    assert everything == int((~find_controls(labs[0]).mask).sum()) > counted
+
+
+def test_nothing_held_out_is_said(labs):
+    said = study(*labs, hold_out=0.0).report()
+    assert "None is held out, so the source has no figures." in said
 
 
 def test_report_tables_and_files(apart, tmp_path):
