@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from sklearn.base import clone
 from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
 from cloome_sk._device import resolve_device
 from cloome_sk._plan import chosen_precision, chosen_schedule
@@ -20,6 +22,22 @@ from cloome_sk.preprocessing.controls import ControlRows, find_controls
 
 if TYPE_CHECKING:
     from cloome_sk.training.fitting import FitPlan
+
+PARAMETERS: dict[str, list[Any]] = {
+    "phenotype": [StrOptions({"auto"}), HasMethods(["fit_inputs", "inputs", "make_network"])],
+    "n_components": [Interval(Integral, 1, None, closed="left")],
+    "lr": [Interval(Real, 0, None, closed="neither")],
+    "weight_decay": [Interval(Real, 0, None, closed="left")],
+    "schedule": [StrOptions({"one-cycle", "cosine", "cosine-restarts"}), callable, None],
+    "batch_size": [Interval(Integral, 2, None, closed="left")],
+    "max_epochs": [Interval(Integral, 1, None, closed="left")],
+    "controls": [StrOptions({"auto"}), tuple, None],
+    "precision": [StrOptions({"auto", "fp32", "bf16", "fp16"})],
+    "device": [str],
+    "random_state": ["random_state"],
+    "verbose": ["verbose"],
+}
+"""What is allowed of the parameters that all fits of a phenotype network have."""
 
 
 def chosen_controls(embedder: Any, X: Any, who: str) -> ControlRows:

@@ -8,14 +8,8 @@ from typing import Any, ClassVar
 
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from cloome_sk.baselines._phenotype_fit import PARAMETERS
 from cloome_sk.baselines._self_supervised import History, SelfSupervisedEmbedder, State
-from cloome_sk.baselines.simclr import SimCLREmbedder
-
-SHARED = (
-    *("phenotype", "n_components", "lr", "weight_decay", "schedule", "batch_size", "max_epochs"),
-    *("controls", "with_controls", "precision", "device", "random_state", "verbose"),
-)
-"""Parameters whose values are constrained as those of `SimCLREmbedder`."""
 
 
 class DINOEmbedder(SelfSupervisedEmbedder):
@@ -157,7 +151,7 @@ class DINOEmbedder(SelfSupervisedEmbedder):
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
-        **{name: SimCLREmbedder._parameter_constraints[name] for name in SHARED},
+        **PARAMETERS,
         "n_local": [Interval(Integral, 0, None, closed="left")],
         "local_crop": [Interval(Integral, 1, None, closed="left"), None],
         "global_zoom": [tuple],
@@ -171,6 +165,7 @@ class DINOEmbedder(SelfSupervisedEmbedder):
         "momentum": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="left")],
         "center_momentum": [Interval(Real, 0, 1, closed="left")],
         "clip_norm": [Interval(Real, 0, None, closed="neither"), None],
+        "with_controls": ["boolean"],
     }
 
     _collapse_measure = "information"

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils._param_validation import Interval
 
+from cloome_sk.baselines._phenotype_fit import PARAMETERS
 from cloome_sk.baselines._self_supervised import History, SelfSupervisedEmbedder, State
 
 
@@ -115,21 +116,10 @@ class SimCLREmbedder(SelfSupervisedEmbedder):
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
-        "phenotype": [StrOptions({"auto"}), HasMethods(["fit_inputs", "inputs", "make_network"])],
-        "n_components": [Interval(Integral, 1, None, closed="left")],
+        **PARAMETERS,
         "projection_size": [Interval(Integral, 1, None, closed="left")],
         "temperature": [Interval(Real, 0, None, closed="neither")],
-        "lr": [Interval(Real, 0, None, closed="neither")],
-        "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "schedule": [StrOptions({"one-cycle", "cosine", "cosine-restarts"}), callable, None],
-        "batch_size": [Interval(Integral, 2, None, closed="left")],
-        "max_epochs": [Interval(Integral, 1, None, closed="left")],
-        "controls": [StrOptions({"auto"}), tuple, None],
         "with_controls": ["boolean"],
-        "precision": [StrOptions({"auto", "fp32", "bf16", "fp16"})],
-        "device": [str],
-        "random_state": ["random_state"],
-        "verbose": ["verbose"],
     }
 
     _collapse_measure = "spread"

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils import ClassifierTags, RegressorTags
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils._param_validation import StrOptions
 
 from cloome_sk._refit import unchanged_on_error
 from cloome_sk._validation import fit_table
 from cloome_sk.baselines._phenotype_embedder import EmbedsPhenotypes, check_reads_phenotypes
+from cloome_sk.baselines._phenotype_fit import PARAMETERS
 from cloome_sk.baselines._supervised_fit import learned
 from cloome_sk.baselines._supervised_predict import PredictsLabels
 
@@ -139,20 +139,9 @@ class SupervisedEmbedder(PredictsLabels, EmbedsPhenotypes, BaseEstimator):
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
-        "phenotype": [StrOptions({"auto"}), HasMethods(["fit_inputs", "inputs", "make_network"])],
+        **PARAMETERS,
         "target": [StrOptions({"classes", "assays", "regression"})],
-        "n_components": [Interval(Integral, 1, None, closed="left")],
         "class_weight": [StrOptions({"balanced"}), Mapping, None],
-        "lr": [Interval(Real, 0, None, closed="neither")],
-        "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "schedule": [StrOptions({"one-cycle", "cosine", "cosine-restarts"}), callable, None],
-        "batch_size": [Interval(Integral, 2, None, closed="left")],
-        "max_epochs": [Interval(Integral, 1, None, closed="left")],
-        "controls": [StrOptions({"auto"}), tuple, None],
-        "precision": [StrOptions({"auto", "fp32", "bf16", "fp16"})],
-        "device": [str],
-        "random_state": ["random_state"],
-        "verbose": ["verbose"],
     }
 
     phenotype_: Any

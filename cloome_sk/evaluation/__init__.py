@@ -27,7 +27,7 @@ from cloome_sk.evaluation.trained_on_targets import TrainedOnTargets
 from cloome_sk.evaluation.transfer_labs import load_labs, transferability_of
 from cloome_sk.evaluation.transfer_methods import Effort, image_methods, profile_methods
 from cloome_sk.evaluation.transfer_result import TransferabilityStudy
-from cloome_sk.evaluation.transferability import study_transferability
+from cloome_sk.evaluation.transferability import count_training_rows, study_transferability
 from cloome_sk.evaluation.traps import TrapStudy, study_traps
 from cloome_sk.evaluation.zero_shot import study_zero_shot, zero_shot_of_screen
 
@@ -50,6 +50,7 @@ __all__ = [
     "assays_of_molecules",
     "bioisosteres_of_screen",
     "confidence_of_screen",
+    "count_training_rows",
     "image_methods",
     "load_labs",
     "load_screen",

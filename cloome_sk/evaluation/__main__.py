@@ -14,6 +14,12 @@ from cloome_sk.datasets import load_bbbc021_crops
 from cloome_sk.evaluation.ablation import N_UPDATES, study_ablation
 from cloome_sk.evaluation.ablation_report import draw, report
 from cloome_sk.evaluation.activity_data import activity_of_assays
+from cloome_sk.evaluation.command_options import (
+    add_data_home,
+    add_output,
+    add_seed_and_jobs,
+    add_study_options,
+)
 from cloome_sk.evaluation.controls import study_controls
 from cloome_sk.evaluation.crops import FOLDS, study_crops
 from cloome_sk.evaluation.plate_batches import batch_tables, study_plate_batches
@@ -274,16 +280,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     controls.add_argument(
         "--data", choices=DATA, default=DATA[0], help="a screen; the first is one of images"
     )
-    controls.add_argument("--data-home", help="data folder; by default that of CLOOME_SK_DATA")
-    controls.add_argument(
-        "--output",
-        type=Path,
-        default=Path("evaluation_output"),
-        help="folder for tables and figures (%(default)s)",
-    )
-    controls.add_argument("--folds", type=int, default=5, help="test parts (%(default)s)")
-    controls.add_argument("--seed", type=int, default=0, help="of everything (%(default)s)")
-    controls.add_argument("--jobs", type=int, default=None, help="fits at a time")
+    add_study_options(controls, "test parts", "fits")
     controls.set_defaults(run=run_controls)
     added = {name: _add_study(studies, name, about) for name, (*_, about) in STUDIES.items()}
     added["zero-shot"].add_argument("--task", choices=("moa", "molecule"), default="moa")
@@ -300,27 +297,20 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="whether molecules that were trained on can be hits",
     )
     traps = studies.add_parser("traps", help="what careless evaluations make of simulated screens")
-    traps.add_argument(
-        "--output",
-        type=Path,
-        default=Path("evaluation_output"),
-        help="folder for tables and figures (%(default)s)",
-    )
-    traps.add_argument("--seed", type=int, default=0, help="of everything (%(default)s)")
-    traps.add_argument("--jobs", type=int, default=None, help="traps at a time")
+    add_output(traps)
+    add_seed_and_jobs(traps, "traps")
     traps.set_defaults(run=run_traps)
     crops = studies.add_parser(
         "bbbc021-crops", help="mechanisms of unseen compounds from single cells, beside intensities"
     )
-    crops.add_argument("--data-home", help="data folder; by default that of CLOOME_SK_DATA")
+    add_data_home(crops)
     crops.add_argument(
         "--folds",
         type=lambda text: text if text == "all" else int(text),
         default=FOLDS,
         help="number of folds by compound, or all: leave one compound out (%(default)s)",
     )
-    crops.add_argument("--seed", type=int, default=0, help="of everything (%(default)s)")
-    crops.add_argument("--jobs", type=int, default=None, help="folds at a time")
+    add_seed_and_jobs(crops, "folds")
     crops.set_defaults(run=run_crops)
     add_transferability(studies).set_defaults(run=run_transferability)
     _add_training(studies)
@@ -337,16 +327,7 @@ def _add_study(
         default=DATA[0],
         help="a screen; the first is one of images",
     )
-    study.add_argument("--data-home", help="data folder; by default that of CLOOME_SK_DATA")
-    study.add_argument(
-        "--output",
-        type=Path,
-        default=Path("evaluation_output"),
-        help="folder for tables and figures (%(default)s)",
-    )
-    study.add_argument("--folds", type=int, default=5, help="test parts (%(default)s)")
-    study.add_argument("--seed", type=int, default=0, help="of everything (%(default)s)")
-    study.add_argument("--jobs", type=int, default=None, help="fits at a time")
+    add_study_options(study, "test parts", "fits")
     study.set_defaults(run=run_study, study=name)
     return study
 
@@ -357,7 +338,7 @@ def _add_training(studies: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     profiles = [name for name in DATA if name != "simulated"]
     ablation.add_argument("--data", choices=profiles, default="simulated-profiles")
-    ablation.add_argument("--data-home", help="data folder; by default that of CLOOME_SK_DATA")
+    add_data_home(ablation)
     ablation.add_argument("--seeds", type=int, default=5)
     ablation.add_argument("--folds", type=int, default=4, help="test parts (%(default)s)")
     ablation.add_argument("--split", choices=("molecule", "scaffold"), default="molecule")

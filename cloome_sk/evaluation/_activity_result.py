@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -89,30 +87,8 @@ class ActivityStudy(StudyResult):
         figure.legend(lines, labels, loc="outside lower center", ncols=2)
         return figure
 
-    def write(self, folder: str | PathLike[str]) -> list[Path]:
-        """Write tables as CSV and the figures as PNG.
+    def _frames(self) -> dict[str, pd.DataFrame]:
+        return {**super()._frames(), "_assays": self.assays, "_excluded": self.excluded}
 
-        Parameters
-        ----------
-        folder : path-like
-            Made where it is not there. Files of the same names are replaced.
-
-        Returns
-        -------
-        list of Path
-            What was written.
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed; nothing is written then.
-        """
-        figure = self.plot_distribution()
-        written = super().write(folder)
-        stem = f"{self.name}_{self.data}"
-        for ending, frame in (("assays", self.assays), ("excluded", self.excluded)):
-            written.append(Path(folder) / f"{stem}_{ending}.csv")
-            frame.to_csv(written[-1], index=False)
-        written.append(Path(folder) / f"{stem}_distribution.png")
-        figure.savefig(written[-1], dpi=150)
-        return written
+    def _figures(self) -> dict[str, Any]:
+        return {**super()._figures(), "_distribution": self.plot_distribution()}

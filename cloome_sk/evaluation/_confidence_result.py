@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -160,29 +158,11 @@ class ConfidenceStudy(StudyResult):
             unit=self.unit,
         )
 
-    def write(self, folder: str | PathLike[str]) -> list[Path]:
-        """Write tables as CSV and the figures as PNG; that of the hits ends in ``_hits.png``.
-
-        Parameters
-        ----------
-        folder : path-like
-            Made where it is not there. Files of the same names are replaced.
-
-        Returns
-        -------
-        list of Path
-            What was written.
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed; nothing is written then.
-        """
-        written = super().write(folder)
+    def _figures(self) -> dict[str, Any]:
+        figures = super()._figures()
         if self.scores["part"].isin([found_part(direction) for direction in DIRECTIONS]).any():
-            written.append(Path(folder) / f"{self.name}_{self.data}_hits.png")
-            self.plot_hits().savefig(written[-1], dpi=150)
-        return written
+            figures["_hits"] = self.plot_hits()
+        return figures
 
     def _own(self, part: str) -> pd.DataFrame:
         """Figures of the model under test."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -161,28 +159,8 @@ class BioisostereStudy(StudyResult):
         own = self.enrichment[self.enrichment["k"] == self.k]
         return draw_shares(shown, own, model=self.model, k=self.k, data=self.data)
 
-    def write(self, folder: str | PathLike[str]) -> list[Path]:
-        """Write tables as CSV and the figure as PNG.
-
-        Parameters
-        ----------
-        folder : path-like
-            Made where it is not there. Files of the same names are replaced.
-
-        Returns
-        -------
-        list of Path
-            What was written: that of every study, and the enrichments.
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed; nothing is written then.
-        """
-        written = super().write(folder)
-        path = Path(folder) / f"{self.name}_{self.data}_enrichment.csv"
-        self.enrichment.to_csv(path, index=False)
-        return [*written, path]
+    def _frames(self) -> dict[str, pd.DataFrame]:
+        return {**super()._frames(), "_enrichment": self.enrichment}
 
 
 KINDS = (NOTHING, TANIMOTO)

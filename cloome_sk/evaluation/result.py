@@ -226,7 +226,7 @@ class StudyResult:
         )
 
     def write(self, folder: str | PathLike[str]) -> list[Path]:
-        """Write tables as CSV and the figure as PNG.
+        """Write tables as CSV and figures as PNG.
 
         Parameters
         ----------
@@ -243,18 +243,26 @@ class StudyResult:
         ImportError
             If matplotlib is not installed; nothing is written then.
         """
-        figure = self.plot()
+        figures = self._figures()
         where = Path(folder)
         where.mkdir(parents=True, exist_ok=True)
         stem = f"{self.name}_{self.data}"
-        frames = {"": self.scores, "_differences": self.differences, "_leakage": self.leakage}
         written = []
-        for ending, frame in frames.items():
+        for ending, frame in self._frames().items():
             written.append(where / f"{stem}{ending}.csv")
             frame.to_csv(written[-1], index=False)
-        written.append(where / f"{stem}.png")
-        figure.savefig(written[-1], dpi=150)
+        for ending, figure in figures.items():
+            written.append(where / f"{stem}{ending}.png")
+            figure.savefig(written[-1], dpi=150)
         return written
+
+    def _frames(self) -> dict[str, pd.DataFrame]:
+        """What `write` makes a CSV file of, by the ending of its name."""
+        return {"": self.scores, "_differences": self.differences, "_leakage": self.leakage}
+
+    def _figures(self) -> dict[str, Any]:
+        """What `write` makes a PNG file of, by the ending of its name."""
+        return {"": self.plot()}
 
 
 def _pairs(rows: pd.DataFrame) -> list[tuple[str, float]]:

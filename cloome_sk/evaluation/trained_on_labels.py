@@ -16,7 +16,37 @@ SUPERVISED = "network trained on labels"
 """What the studies call it."""
 
 
-class TrainedOnLabels(TransformerMixin, BaseEstimator):
+class EmbedsByNetwork(TransformerMixin, BaseEstimator):
+    """Base of what trains a `SupervisedEmbedder`, its attribute `network_`, on labels it finds."""
+
+    network_: SupervisedEmbedder
+
+    def _keep(self, network: SupervisedEmbedder) -> None:
+        """Take a fitted network over, with the molecules it was trained on where it knows them."""
+        self.network_ = network
+        if hasattr(network, "molecules_seen_"):
+            self.molecules_seen_ = network.molecules_seen_
+
+    def embed_phenotypes(self, X: pd.DataFrame) -> np.ndarray:
+        """Embed phenotypes.
+
+        Parameters
+        ----------
+        X : DataFrame
+            Rows.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_rows, n_components)
+            Unit vectors: what the linear head reads.
+        """
+        check_is_fitted(self)
+        return self.network_.embed_phenotypes(X)
+
+    transform = embed_phenotypes
+
+
+class TrainedOnLabels(EmbedsByNetwork):
     """A `SupervisedEmbedder` that takes its labels from columns of the table.
 
     Studies fit embedders on the training rows of a fold and give them no labels apart.
@@ -69,28 +99,8 @@ class TrainedOnLabels(TransformerMixin, BaseEstimator):
         asked = [self.label] if isinstance(self.label, str) else self.label
         names = [match_column(X, name, purpose="TrainedOnLabels") for name in asked]
         labels = X[names[0]] if isinstance(self.label, str) else X[names]
-        self.network_ = clone(self.network).fit(X, labels)
-        if hasattr(self.network_, "molecules_seen_"):
-            self.molecules_seen_ = self.network_.molecules_seen_
+        self._keep(clone(self.network).fit(X, labels))
         return self
-
-    def embed_phenotypes(self, X: pd.DataFrame) -> np.ndarray:
-        """Embed phenotypes.
-
-        Parameters
-        ----------
-        X : DataFrame
-            Rows.
-
-        Returns
-        -------
-        ndarray of float32, shape (n_rows, n_components)
-            Unit vectors: what the linear head reads.
-        """
-        check_is_fitted(self)
-        return self.network_.embed_phenotypes(X)
-
-    transform = embed_phenotypes
 
 
 def network_on_labels(embedder: Any, label: str | list[str]) -> TrainedOnLabels:

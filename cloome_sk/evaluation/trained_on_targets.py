@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator, TransformerMixin, clone
-from sklearn.utils.validation import check_is_fitted
+from sklearn.base import clone
 
 from cloome_sk._tables import match_column
 from cloome_sk.baselines import SupervisedEmbedder
+from cloome_sk.evaluation.trained_on_labels import EmbedsByNetwork
 from cloome_sk.preprocessing.controls import find_controls
 
 
-class TrainedOnTargets(TransformerMixin, BaseEstimator):
+class TrainedOnTargets(EmbedsByNetwork):
     """A `SupervisedEmbedder` whose labels are computed, or many columns of which some are missing.
 
     Parameters
@@ -102,9 +102,7 @@ class TrainedOnTargets(TransformerMixin, BaseEstimator):
         if self.n_updates is not None:
             batches = -(-labelled // network.batch_size)
             network.set_params(max_epochs=max(1, round(self.n_updates / batches)))
-        self.network_ = network.fit(X, labels.to_numpy(dtype=np.float64))
-        if hasattr(self.network_, "molecules_seen_"):
-            self.molecules_seen_ = self.network_.molecules_seen_
+        self._keep(network.fit(X, labels.to_numpy(dtype=np.float64)))
         self.notes_ = (
             f"trained on {labels.shape[1]} of {n_asked} targets, which {labelled} of "
             f"{int(treated.sum())} treated training rows have any of.",
@@ -121,21 +119,3 @@ class TrainedOnTargets(TransformerMixin, BaseEstimator):
         labels = np.full((len(X), values.shape[1]), np.nan)
         labels[treated] = values
         return pd.DataFrame(labels, columns=[f"target {n}" for n in range(values.shape[1])])
-
-    def embed_phenotypes(self, X: pd.DataFrame) -> np.ndarray:
-        """Embed phenotypes.
-
-        Parameters
-        ----------
-        X : DataFrame
-            Rows.
-
-        Returns
-        -------
-        ndarray of float32, shape (n_rows, n_components)
-            Unit vectors: what the linear head reads.
-        """
-        check_is_fitted(self)
-        return self.network_.embed_phenotypes(X)
-
-    transform = embed_phenotypes

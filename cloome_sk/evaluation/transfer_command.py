@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from cloome_sk.evaluation._transfer_align import ALIGNMENTS, CENTRED, NONE
+from cloome_sk.evaluation.command_options import add_study_options
 from cloome_sk.evaluation.transfer_labs import LABS
 
 
@@ -36,16 +37,7 @@ def add_transferability(
     )
     parser.add_argument("--weights", type=Path, help="a file of ImageNet weights, for images")
     parser.add_argument("--updates", type=int, default=None, help="of each network, about")
-    parser.add_argument("--data-home", help="data folder; by default that of CLOOME_SK_DATA")
-    parser.add_argument(
-        "--output",
-        type=Path,
-        default=Path("evaluation_output"),
-        help="folder for tables and figures (%(default)s)",
-    )
-    parser.add_argument("--folds", type=int, default=5, help="of molecules (%(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of everything (%(default)s)")
-    parser.add_argument("--jobs", type=int, default=None, help="methods at a time")
+    add_study_options(parser, "of molecules", "methods")
     return parser
 
 

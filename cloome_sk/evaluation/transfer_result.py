@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -130,32 +128,9 @@ class TransferabilityStudy(StudyResult):
         joined = set(self.drops["metric"]) if len(self.drops) else set()
         return draw_transfer(rows, model=self.model, title=title, joined=joined)
 
-    def write(self, folder: str | PathLike[str]) -> list[Path]:
-        """Write tables as CSV and the figure as PNG.
-
-        Parameters
-        ----------
-        folder : path-like
-            Made where it is not there. Files of the same names are replaced.
-
-        Returns
-        -------
-        list of Path
-            What was written.
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed; nothing is written then.
-        """
-        written = super().write(folder)
-        frames = {"drops": (self.drops, False), "layout": (self.layout, False)}
-        frames["fits"] = (self.fits, True)
-        for name, (frame, index) in frames.items():
-            path = Path(folder) / f"{self.name}_{self.data}_{name}.csv"
-            frame.to_csv(path, index=index)
-            written.append(path)
-        return written
+    def _frames(self) -> dict[str, pd.DataFrame]:
+        more = {"_drops": self.drops, "_layout": self.layout, "_fits": self.fits.reset_index()}
+        return {**super()._frames(), **more}
 
 
 def _text(value: float, low: float, high: float, form: str) -> str:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from cloome_sk.networks.resnet import SMALLEST
+from cloome_sk.networks.view_sizes import check_large_enough
 from cloome_sk.networks.weights import described, listed
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -206,21 +207,17 @@ class ImageNetResNet(nn.Module):
         ValueError
             For smaller images, or another number of channels.
         """
-        n, n_channels, height, width = inputs.shape
+        n, n_channels = inputs.shape[:2]
         if n_channels != self.n_channels:
             raise ValueError(
                 f"ImageNetResNet: built for {self.n_channels} channels, got {n_channels}."
             )
-        if min(height, width) < SMALLEST:
-            raise ValueError(
-                f"ImageNetResNet needs images of at least {SMALLEST} x {SMALLEST} pixels, got "
-                f"{height} x {width}."
-            )
+        check_large_enough(inputs, SMALLEST, "ImageNetResNet")
         if not self.channelwise:
             return self.fc(self._features(inputs))
         if self.training:
             # One batch, so that BatchNorm has one mean and variance for all channels.
-            return self.fc(self._features(inputs.reshape(-1, 1, height, width)).view(n, -1))
+            return self.fc(self._features(inputs.flatten(0, 1)[:, None]).view(n, -1))
         # The same numbers, at the memory of one channel.
         channels = [self._features(channel) for channel in inputs.split(1, dim=1)]
         return self.fc(torch.cat(channels, dim=1))

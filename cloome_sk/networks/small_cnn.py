@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from cloome_sk.networks.view_sizes import check_large_enough
+
 SMALLEST = 16
 """Pixels a side; less than that are no image of a cell."""
 
@@ -77,12 +79,7 @@ class SmallCNN(nn.Module):
         ValueError
             For smaller images.
         """
-        height, width = inputs.shape[-2:]
-        if min(height, width) < SMALLEST:
-            raise ValueError(
-                f"SmallCNN needs images of at least {SMALLEST} x {SMALLEST} pixels, got "
-                f"{height} x {width}."
-            )
+        check_large_enough(inputs, SMALLEST, "SmallCNN")
         # Convolutions and pooling are faster with the channels innermost in memory.
         values = self.layers(inputs.contiguous(memory_format=torch.channels_last))
         return self.fc(values.mean(dim=(2, 3)))

@@ -46,6 +46,37 @@ def image_size(size: int | tuple[int, int] | None, purpose: str) -> tuple[int, i
     return int(sides[0]), int(sides[1])
 
 
+def check_large_enough(images: Tensor, smallest: int, purpose: str) -> None:
+    """Refuse images that a network would shrink to nothing.
+
+    Parameters
+    ----------
+    images : Tensor, shape (..., H, W)
+        Images.
+    smallest : int
+        Pixels a side that the network needs.
+    purpose : str
+        Whose size it is, for the error.
+
+    Raises
+    ------
+    ValueError
+        If a side has fewer.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from cloome_sk.networks.view_sizes import check_large_enough
+    >>> check_large_enough(torch.zeros(1, 5, 32, 16), 16, "SmallCNN")
+    """
+    height, width = images.shape[-2:]
+    if min(height, width) < smallest:
+        raise ValueError(
+            f"{purpose} needs images of at least {smallest} x {smallest} pixels, got "
+            f"{height} x {width}."
+        )
+
+
 def zoom_range(zoom: Sequence[float] | None, purpose: str) -> tuple[float, float] | None:
     """Give the shares of a field between which a zoom is drawn, as two floats.
 

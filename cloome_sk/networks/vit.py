@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from cloome_sk.networks.view_sizes import check_large_enough
+
 SMALLEST = 16
 """Pixels a side; less than that are no image of a cell."""
 
@@ -136,12 +138,7 @@ class SmallViT(nn.Module):
         ValueError
             For smaller images.
         """
-        height, width = inputs.shape[-2:]
-        if min(height, width) < SMALLEST:
-            raise ValueError(
-                f"SmallViT needs images of at least {SMALLEST} x {SMALLEST} pixels, got "
-                f"{height} x {width}."
-            )
+        check_large_enough(inputs, SMALLEST, "SmallViT")
         values = self.patches(_filled(inputs, self.patch))
         places = _stretched(self.positions, (values.shape[2], values.shape[3]))
         tokens = values.flatten(2).transpose(1, 2) + places.flatten(0, 1)
