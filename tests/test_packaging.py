@@ -174,10 +174,18 @@ import importlib, sys, traceback
 for name in sys.argv[1].split(","):
     sys.modules[name] = None          # importing it raises ImportError
 failed = []
+known = set()
 for name in sys.argv[2:]:
+    # Importing a module imports its room first, and what that brings in is imported by then: each
+    # of these would be imported in the same order.
+    if name in known:
+        continue
     for loaded in [module for module in sys.modules if module.partition(".")[0] == "cloome_sk"]:
         del sys.modules[loaded]       # so that each module is the first of the package
     try:
+        room = importlib.import_module(name.rpartition(".")[0] or name).__name__
+        known |= {module for module in sys.modules if module.startswith(room + ".")
+                  and "." not in module.removeprefix(room + ".")}
         importlib.import_module(name)
     except Exception:
         failed.append(name)
