@@ -42,8 +42,8 @@ def align(embedding: np.ndarray, lab: Lab, how: str) -> np.ndarray:
         names = sorted(set(lab.batches[bare].astype(str)))
         raise ValueError(
             f"{PURPOSE}, {lab.name}: {int(bare.sum())} row(s) cannot be aligned: "
-            f"{len(names)} plate(s) have no negative control, such as {names[0]!r}. Name a larger "
-            "batch with align_by=, or leave out align."
+            f"{len(names)} plate(s) have no negative control, such as {str(names[0])!r}. Name a "
+            "larger batch with align_by=, or leave out align."
         )
     if how == CENTRED:
         return center_on_controls(values, lab.control, [lab.batches.astype(str)])[0]

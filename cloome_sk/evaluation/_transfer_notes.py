@@ -76,6 +76,13 @@ def _classes(plan: Plan) -> list[str]:
     if plan.same_classes:
         names = plan.classes[NEW]
         said = [f"Both sides are asked for the same {len(names)} classes: {shown(names, 15)}."]
+        n_deals = {part: len(plan.deals[part]) for part in (SOURCE, NEW)}
+        if max(n_deals.values()) > 1:
+            times = " and ".join(f"{n} deals ({part})" for part, n in n_deals.items() if n > 1)
+            said.append(
+                "What learns on each side (linear probe, k-NN) learns there from as many molecules "
+                f"of each class as on the other: mean over {times}."
+            )
     else:
         own = [
             f"{part}: {len(plan.classes[part])}" for part in (SOURCE, NEW) if part in plan.classes

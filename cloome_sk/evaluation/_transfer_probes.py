@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,6 +51,25 @@ class Answers:
 
     hits: np.ndarray
     chance: np.ndarray
+
+    def placed(self, rows: np.ndarray, n_rows: int) -> Answers:
+        """These answers as those of some rows of more, the others of which were not asked."""
+        out = _nothing(n_rows)
+        out.hits[rows], out.chance[rows] = self.hits, self.chance
+        return out
+
+
+def mean_answers(answers: Sequence[Answers]) -> Answers:
+    """Mean of several answers of the same rows, of those in which a row was asked."""
+    hits = np.stack([answer.hits for answer in answers])
+    chance = np.stack([answer.chance for answer in answers])
+    asked = np.isfinite(hits)
+    times = asked.sum(axis=0)
+    out = _nothing(hits.shape[1])
+    known = times > 0
+    out.hits[known] = np.where(asked, hits, 0).sum(axis=0)[known] / times[known]
+    out.chance[known] = np.where(asked, chance, 0).sum(axis=0)[known] / times[known]
+    return out
 
 
 def _nothing(n_rows: int) -> Answers:

@@ -19,6 +19,7 @@ from cloome_sk.evaluation._transfer_probes import (
     Answers,
     Probe,
     Rows,
+    mean_answers,
     neighbors,
     per_molecule,
     prototypes,
@@ -49,6 +50,8 @@ METRICS = (
 )
 PLATE_FOLDS = 3
 """Parts that plates are dealt to, on top of the folds of molecules."""
+MOST_DEALS = 10
+"""How often molecules of the larger side are dealt, at the most."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,11 @@ class Plan:
         Treated rows of each part that has any.
     classes : dict of str to list
         Classes asked for in each part.
+    zero_shot : dict of str to list
+        Classes asked for from references in each part.
+    deals : dict of str to list of set of str
+        Molecules of each part that learn from each other: all of them, or, where the other side
+        has fewer of a class, as many as there, in turn.
     carried : list
         Classes asked for of what was learned on the source.
     molecules : list of str
@@ -80,6 +88,8 @@ class Plan:
     split: Split
     rows: dict[str, np.ndarray]
     classes: dict[str, list[Any]]
+    zero_shot: dict[str, list[Any]]
+    deals: dict[str, list[set[str]]]
     carried: list[Any]
     molecules: list[str]
     draws: np.ndarray
@@ -135,9 +145,62 @@ def make_plan(
     molecules = sorted(set(source.class_of()) | of_target)
     generator = check_random_state(random_state)
     draws = np.stack([generator.permutation(len(molecules)) for _ in range(n_draws)])
+    members = {
+        part: _members(labs[part], r, classes[part], split, generator) for part, r in rows.items()
+    }
+    zero_shot = {
+        part: [name for name in own if len(own[name]) > references] for part, own in members.items()
+    }
+    deals = {part: [set().union(*own.values())] for part, own in members.items()}
+    sides = [part for part in (SOURCE, NEW) if part in rows]
+    if len(sides) == 2 and classes[NEW] and classes[SOURCE] == classes[NEW]:
+        fewest = {name: min(len(members[part][name]) for part in sides) for name in classes[NEW]}
+        for part in sides:
+            zero_shot[part] = [name for name in classes[NEW] if fewest[name] > references]
+            deals[part] = _deals(members[part], fewest)
     return Plan(
-        source, target, split, rows, classes, carried, molecules, draws, references, n_neighbors
+        source,
+        target,
+        split,
+        rows,
+        classes,
+        zero_shot,
+        deals,
+        carried,
+        molecules,
+        draws,
+        references,
+        n_neighbors,
     )
+
+
+def _members(
+    lab: Lab, rows: np.ndarray, classes: list[Any], split: Split, generator: np.random.RandomState
+) -> dict[Any, list[str]]:
+    """Molecules of each class, in random order, those of different folds beside each other."""
+    class_of = dict(zip(lab.molecules[rows], lab.classes[rows], strict=True))
+    out: dict[Any, list[str]] = {name: [] for name in classes}
+    names = sorted(name for name, label in class_of.items() if label in out)
+    for place in generator.permutation(len(names)):
+        out[class_of[names[place]]].append(names[place])
+    for own in out.values():
+        folds = pd.Series([split.fold_of[name] for name in own], index=own)
+        turn = folds.groupby(folds).cumcount()
+        own.sort(key=turn.to_dict().__getitem__)
+    return out
+
+
+def _deals(members: dict[Any, list[str]], fewest: dict[Any, int]) -> list[set[str]]:
+    """So many molecules of each class, one after the other, until each was dealt."""
+    turns = [-(-len(own) // fewest[name]) for name, own in members.items()]
+    return [
+        {
+            own[(turn * fewest[name] + place) % len(own)]
+            for name, own in members.items()
+            for place in range(fewest[name])
+        }
+        for turn in range(min(MOST_DEALS, max(turns)))
+    ]
 
 
 def score_units(
@@ -162,10 +225,11 @@ def score_units(
         A metric that nothing can be asked of has one row without a unit.
     """
     found = []
+    folds = plan.split.carried_fold_of
     for how in alignments:
         sides = {lab.name: align(vectors[lab.name], lab, how) for lab in (plan.source, plan.target)}
         everywhere = np.arange(len(plan.source.table))
-        of_source = _labelled(sides["source"], plan.source, plan, everywhere, plan.carried)
+        of_source = _labelled(sides["source"], plan.source, folds, everywhere, plan.carried)
         carried = Probe(of_source, PLATE_FOLDS)
         for part, rows in plan.rows.items():
             for metric, means in _metrics(sides, plan, part, rows, carried):
@@ -182,19 +246,15 @@ def _metrics(
 ) -> Iterator[tuple[str, pd.DataFrame]]:
     """Each metric with its mean of each molecule."""
     lab = plan.lab(part)
-    own = _labelled(sides[lab.name], lab, plan, rows, plan.classes[part])
     k = plan.n_neighbors
-    within = Probe(own, PLATE_FOLDS)
-    answers: dict[str, Answers] = {
-        PROBE: within.ask(own),
-        PROBE + OTHER_PLATES: within.ask_other_plates(),
-        NEIGHBORS: neighbors(own, own, k),
-        NEIGHBORS + OTHER_PLATES: neighbors(own, own, k, other_plates=True),
-        ZERO_SHOT: prototypes(own, plan.draws, plan.molecules, plan.references),
-    }
-    for metric, answer in answers.items():
+    folds = plan.split.fold_of
+    own = _labelled(sides[lab.name], lab, folds, rows, plan.classes[part])
+    for metric, answer in _among_themselves(own, plan.deals[part], k).items():
         yield metric, per_molecule(answer, own.molecules)
-    asked = _labelled(sides[lab.name], lab, plan, rows, plan.carried)
+    own = _labelled(sides[lab.name], lab, folds, rows, plan.zero_shot[part])
+    answer = prototypes(own, plan.draws, plan.molecules, plan.references)
+    yield ZERO_SHOT, per_molecule(answer, own.molecules)
+    asked = _labelled(sides[lab.name], lab, plan.split.carried_fold_of, rows, plan.carried)
     for metric, answer in {
         CARRIED: carried.ask(asked),
         CARRIED_NEIGHBORS: neighbors(carried.learn, asked, k),
@@ -203,13 +263,35 @@ def _metrics(
     yield REPLICATES, _replicates(sides[lab.name][rows], lab.molecules[rows], lab.plates[rows])
 
 
+def _among_themselves(own: Rows, deals: list[set[str]], k: int) -> dict[str, Answers]:
+    """What the molecules of a part say of each other: means over the deals that hold a row."""
+    found: dict[str, list[Answers]] = {}
+    for deal in deals:
+        dealt = np.flatnonzero(pd.Series(own.molecules).isin(deal).to_numpy())
+        some = own.take(dealt)
+        probe = Probe(some, PLATE_FOLDS)
+        answers = {
+            PROBE: probe.ask(some),
+            PROBE + OTHER_PLATES: probe.ask_other_plates(),
+            NEIGHBORS: neighbors(some, some, k),
+            NEIGHBORS + OTHER_PLATES: neighbors(some, some, k, other_plates=True),
+        }
+        for metric, answer in answers.items():
+            found.setdefault(metric, []).append(answer.placed(dealt, len(own.classes)))
+    return {metric: mean_answers(given) for metric, given in found.items()}
+
+
 def _labelled(
-    vectors: np.ndarray, lab: Lab, plan: Plan, rows: np.ndarray, classes: list[Any]
+    vectors: np.ndarray,
+    lab: Lab,
+    fold_of: dict[str, int],
+    rows: np.ndarray,
+    classes: list[Any],
 ) -> Rows:
     """Those of the rows whose class is one of these."""
     wanted = set(classes)
     rows = np.array([row for row in rows if lab.classes[row] in wanted], dtype=np.intp)
-    folds = np.array([plan.split.fold_of[name] for name in lab.molecules[rows]], dtype=np.intp)
+    folds = np.array([fold_of[name] for name in lab.molecules[rows]], dtype=np.intp)
     return Rows(vectors[rows], lab.classes[rows], lab.molecules[rows], lab.plates[rows], folds)
 
 

@@ -83,6 +83,8 @@ class TrainedOnTargets(EmbedsByNetwork):
 
         Raises
         ------
+        TypeError
+            If `targets` is a string.
         ValueError
             If columns are missing, or no target has results of both kinds.
         """
@@ -111,6 +113,11 @@ class TrainedOnTargets(EmbedsByNetwork):
 
     def _labels(self, X: pd.DataFrame, treated: np.ndarray) -> pd.DataFrame:
         """A row a row of X, NaN for controls."""
+        if isinstance(self.targets, str):
+            raise TypeError(
+                f"TrainedOnTargets: targets must be a list of columns or a transformer; got the "
+                f"string {self.targets!r}."
+            )
         if isinstance(self.targets, Sequence):
             names = [match_column(X, name, purpose="TrainedOnTargets") for name in self.targets]
             columns = X[names].reset_index(drop=True)

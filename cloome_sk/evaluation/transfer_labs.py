@@ -32,6 +32,8 @@ from cloome_sk.preprocessing import ControlNormalizer, find_controls
 
 SHRUNK = 96
 """Pixels a side that encoders of simulated images are given."""
+AUGMENTATION = {"zoom": (0.5, 1.0)}
+"""Of all methods: beside turns and brightness, the range of DINO's large views."""
 LABS = ("simulated", "bbbc021", "profiles", "harmony")
 SOURCE_WEEKS = ("Week1", "Week4", "Week5", "Week6", "Week8", "Week10")
 """Chosen so that as many classes as can be have compounds on both sides."""
@@ -161,7 +163,8 @@ def _simulated(folder: Any, weights: Any, n_updates: int, seed: int, n_jobs: int
     assays = [name for name in source.columns if str(name).startswith("Metadata_assay_")]
     options: dict[str, Any] = {"label": "moa", "hold_out": 0.4, "references": 1}
     n_rows = count_training_rows(source, target, **options, random_state=seed)
-    effort = Effort(ImageEncoder(size=SHRUNK), n_rows, n_updates, lr=3e-3, seed=seed)
+    encoder = ImageEncoder(size=SHRUNK, augmentation=AUGMENTATION)
+    effort = Effort(encoder, n_rows, n_updates, lr=3e-3, seed=seed)
     changed = ", ".join(
         f"{name} {SOURCE_LAB[name]:g} against {value:g}" for name, value in TARGET_LAB.items()
     )
@@ -196,7 +199,11 @@ def _bbbc021(data_home: Any, weights: Any, n_updates: int, seed: int) -> Labs:
     source, target = (table[rows].reset_index(drop=True) for rows in (first, ~first))
     controls = table[find_controls(table).mask].reset_index(drop=True)
     encoder = ImageEncoder(
-        network="small", scaling="plate", plate="Metadata_week", plate_table=controls
+        network="small",
+        scaling="plate",
+        plate="Metadata_week",
+        plate_table=controls,
+        augmentation=AUGMENTATION,
     )
     n_rows = int((~find_controls(source).mask).sum())
     effort = Effort(encoder, n_rows, n_updates, batch_size=128, seed=seed)

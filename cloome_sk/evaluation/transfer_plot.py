@@ -101,7 +101,7 @@ def draw_transfer(scores: pd.DataFrame, *, model: str, title: str, joined: Colle
         fontsize=8,
         frameon=False,
     )
-    figure.suptitle(f"{title} (bars: 95 % over molecules)", fontsize=10)
+    figure.suptitle(f"{title} (bars: intervals over molecules)", fontsize=10)
     return figure
 
 

@@ -32,6 +32,7 @@ from cloome_sk.evaluation._transfer_tables import (
     SIDES,
     Lab,
     Split,
+    check_same_kind,
     read_lab,
     split_molecules,
 )
@@ -161,15 +162,18 @@ def study_transferability(
     - ``linear probe``: logistic regression, C chosen on molecules left out of its training part;
       folds of molecules. ``, other plates``: and of plates.
     - ``k-NN``: the same folds; a candidate is a molecule, as near as its nearest row.
-    - ``zero-shot``: nearest mean of `references` molecules of a class, the same for all methods.
+    - ``zero-shot``: nearest mean of `references` molecules of a class, the same for all methods,
+      of the classes that have more on both sides.
     - ``source's probe``, ``source's k-NN``: learned on the rows of the source (those that methods
       were trained on, too) of the molecules of other folds, asked of either side. Unlike the others
       they suffer from whatever sets all rows of the target apart.
     - ``replicate mAP``: wells of the same molecule on other plates before other molecules on other
       plates; (AP - chance) / (1 - chance), as the two sides have other numbers of candidates.
 
-    A drop compares the same classes; it may still be one of the molecules that the two sides do not
-    share, so read ``n_both``.
+    A drop compares the same classes, and what learns on each side learns there from as many
+    molecules of each class as on the other: deals of the larger side, over which figures are
+    averaged. It may still be one of the molecules that the two sides do not share, so read
+    ``n_both``.
 
     Examples
     --------
@@ -219,7 +223,7 @@ def study_transferability(
         n_draws=n_draws,
         random_state=seeds[1],
     )
-    bench = Bench(plan, alignments, well, controls, molecule is None)
+    bench = Bench(plan, alignments, well, controls)
     done: Any = Parallel(n_jobs=n_jobs, return_as="generator")(
         delayed(bench.run)(name, methods[name]) for name in names
     )
@@ -352,6 +356,7 @@ def _labs(
         )
         for name, table, label in zip(SIDES, tables, labels, strict=True)
     )
+    check_same_kind(first, second)
     split = split_molecules(
         first,
         second,
@@ -365,7 +370,7 @@ def _labs(
 
 def _headline(scores: pd.DataFrame) -> str:
     """The first of the metrics that the target has an answer to."""
-    on_target = scores[(scores["part"].isin([NEW, SEEN])) & (scores["n"] > 0)]
+    on_target = scores[scores["part"].str.startswith((NEW, SEEN)) & (scores["n"] > 0)]
     answered = set(on_target["metric"])
     return next((name for name in (PROBE, CARRIED) if name in answered), REPLICATES)
 
@@ -376,6 +381,8 @@ def _check_methods(methods: Any) -> list[str]:
             f"{PURPOSE}: methods must be a dict of estimators by name; got {methods!r}."
         )
     for name, method in methods.items():
+        if not isinstance(name, str):
+            raise TypeError(f"{PURPOSE}: methods are named by strings; got {name!r}.")
         if not hasattr(method, "fit") or not (
             embeds(method, "phenotype") or hasattr(method, "transform")
         ):
@@ -383,8 +390,8 @@ def _check_methods(methods: Any) -> list[str]:
                 f"{PURPOSE}: method {name!r} ({type(method).__name__}) needs `fit`, and "
                 "`embed_phenotypes` or `transform`."
             )
-        check_trained_before(str(name), method, PURPOSE)
-    return [str(name) for name in methods]
+        check_trained_before(name, method, PURPOSE)
+    return list(methods)
 
 
 def _check_alignments(align: Any) -> tuple[str, ...]:

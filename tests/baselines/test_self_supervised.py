@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 
 import joblib
@@ -16,6 +17,7 @@ from sklearn.metrics import balanced_accuracy_score
 from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from torch import nn
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from cloome_sk import CloomeEmbedder, ZeroShotMoAClassifier
 from cloome_sk.baselines import (
@@ -31,6 +33,7 @@ from cloome_sk.encoders import BagEncoder, ImageEncoder, MoleculeEncoder, Profil
 from cloome_sk.model_selection import leakage_report
 from cloome_sk.molecules import molecule_key
 from cloome_sk.networks import ImageNetwork
+from cloome_sk.training.dino import DINONet
 
 RANDOM = ProfileEncoder(hidden_sizes=(16,), dropout=0.0, input_dropout=0.2)
 PIXELS = ImageEncoder(network="small", size=32)
@@ -180,6 +183,72 @@ def test_dino_learns_mechanisms_without_labels(screens):
     gains = gained(screens, lambda seed: DINOEmbedder(PIXELS, random_state=seed, **few))
     assert gains.min() > 0
     assert gains.mean() > 0.1
+
+
+# ------------------------------------------------------------------------------- updates of DINO
+
+
+class Enough(Exception):  # noqa: N818
+    """Raised by a test that has seen the updates it is about."""
+
+
+@pytest.mark.parametrize(
+    ("max_epochs", "expected"),
+    # 13 images in batches of 6 are 3 updates an epoch.
+    [(2, 0.9), (20, 1 - 3 / 60), (100, 1 - 3 / 300), (400, 0.996)],
+)
+def test_what_stays_of_the_teacher_depends_on_the_length_of_the_fit(
+    sites, monkeypatch, max_epochs, expected
+):
+    bound, stayed = DINONet.bound, []
+
+    def watched(net):
+        def weights():
+            branches = net.module_.teacher, net.module_.student
+            return [branch["head"].layers[0].weight.detach().double() for branch in branches]
+
+        assert net.n_steps == 3 * max_epochs
+        before, student = weights()
+        bound(net)
+        after, _ = weights()
+        # after = m before + (1 - m) student
+        away = before - student
+        stayed.append(float(((after - student) * away).sum() / away.square().sum()))
+        raise Enough
+
+    monkeypatch.setattr(DINONet, "bound", watched)
+    model = dino(max_epochs=max_epochs, batch_size=6, schedule=None, lr=1e-2)
+    assert model.momentum == "auto"
+    with pytest.raises(Enough):
+        model.fit(sites[:13])
+    assert stayed == [pytest.approx(expected, abs=1e-4)]  # at the start of the fit
+
+
+def norms_of_updates(model, X) -> np.ndarray:
+    """The norm of the gradient that the optimizer is given, for each update."""
+    norms = []
+
+    def watched(optimizer, args, kwargs):
+        gradients = [w.grad for group in optimizer.param_groups for w in group["params"]]
+        norms.append(math.sqrt(sum(float(g.square().sum()) for g in gradients if g is not None)))
+
+    handle = register_optimizer_step_pre_hook(watched)
+    try:
+        model.fit(X)
+    finally:
+        handle.remove()
+    return np.array(norms)
+
+
+def test_dino_updates_by_a_gradient_of_bounded_norm(sites):
+    free = norms_of_updates(dino(clip_norm=None), sites)
+    largest = free[0] / 4
+    clipped = norms_of_updates(dino(clip_norm=largest), sites)
+    assert len(clipped) == len(free) > 2
+    assert clipped.max() <= largest * (1 + 1e-4)
+    assert clipped[0] == pytest.approx(largest, rel=1e-3)
+    loose = norms_of_updates(dino(clip_norm=1e6), sites)
+    assert loose.tolist() == free.tolist()
 
 
 # ------------------------------------------------------------------------------ where they fit in

@@ -154,6 +154,48 @@ def test_classes_of_unseen_wells_are_learned_from_images(tmp_path):
     assert np.mean(found) > np.mean(floors)
 
 
+def of_mechanisms(X: pd.DataFrame, target: str, seed: int) -> np.ndarray:
+    """32 noisy numbers a molecule that follow its mechanism, half of them missing; or signs."""
+    rng = np.random.default_rng(seed)
+    mechanisms, mechanism = np.unique(X["Metadata_moa"].to_numpy(object), return_inverse=True)
+    _, first, molecule = np.unique(
+        molecule_key(X["Metadata_smiles"]), return_index=True, return_inverse=True
+    )
+    level = rng.normal(size=(len(mechanisms), 32))[mechanism[first]]
+    numbers = level + 0.5 * rng.normal(size=level.shape)
+    if target == "assays":
+        numbers = (numbers > 0).astype(float)
+    numbers[rng.random(numbers.shape) < 0.5] = np.nan
+    return numbers[molecule]
+
+
+def probed_beside_untrained(target: str, seed: int) -> tuple[float, float]:
+    """Accuracy for mechanisms of unseen molecules: of a trained embedding, of an untrained one."""
+    drawn = make_profiles(n_compounds=48, signal=1.2, inactive_fraction=0.0, random_state=seed)
+    X = treated(ControlNormalizer().fit_transform(drawn))
+    y = X["Metadata_moa"]
+    folds = StratifiedGroupKFold(3, shuffle=True, random_state=seed)
+    train, test = next(folds.split(X, y, molecule_key(X["Metadata_smiles"])))
+    encoder = ProfileEncoder(hidden_sizes=(64,))
+    shared = {"n_components": 16, "random_state": seed}
+    model = supervised(encoder, target=target, max_epochs=40, lr=3e-3, batch_size=64, **shared)
+    model.fit(X.iloc[train], of_mechanisms(X, target, seed)[train])
+    floor = UntrainedEmbedder(CloomeEmbedder(encoder, device="cpu", **shared)).fit(X.iloc[train])
+    trained, untrained = (
+        linear_probe(FrozenEstimator(embedder))
+        .fit(X.iloc[train], y.iloc[train])
+        .score(X.iloc[test], y.iloc[test])
+        for embedder in (model, floor)
+    )
+    return trained, untrained
+
+
+@pytest.mark.parametrize("target", ["assays", "regression"])
+def test_embeddings_for_assays_and_numbers_tell_mechanisms_of_unseen_molecules(target):
+    gains = [np.subtract(*probed_beside_untrained(target, seed)) for seed in range(3)]
+    assert np.mean(gains) > 0.1
+
+
 def test_assays_with_missing_results_are_learned(wells):
     whole = results(wells, missing=0.0)
     train = np.arange(len(wells)) % 2 == 0

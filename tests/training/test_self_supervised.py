@@ -47,7 +47,7 @@ def plan(**params) -> FitPlan:
     return FitPlan(**{**settings, **params})
 
 
-def fitted_dino(n=12, momentum=0.5, **params):
+def fitted_dino(n=12, momentum=0.5, load_weights=lambda network: None, **params):
     """What `train_dino` makes of random images."""
     values = pixels(n), np.arange(n)
     return train_dino(
@@ -62,7 +62,7 @@ def fitted_dino(n=12, momentum=0.5, **params):
         warmup=0.5,
         momentum=momentum,
         center_momentum=0.9,
-        load_weights=lambda network: None,
+        load_weights=load_weights,
     )
 
 
@@ -284,6 +284,59 @@ def test_the_state_is_that_of_the_teachers_encoder():
     # A teacher that never follows keeps its first weights, whatever the student learns.
     still = [fitted_dino(momentum=1.0, lr=lr)[0]["backbone.fc.weight"] for lr in (1e-2, 1e-4)]
     np.testing.assert_array_equal(*still)
+
+
+def spoken(scores: np.ndarray, temperature: float) -> np.ndarray:
+    """The distribution over prototypes that scores say."""
+    says = np.exp((scores - scores.max(axis=-1, keepdims=True)) / temperature)
+    return says / says.sum(axis=-1, keepdims=True)
+
+
+def test_the_temperature_of_the_teacher_rises_over_the_fit(monkeypatch):
+    forward, seen = DINOCriterion.forward, []
+
+    def watched(criterion, said, targets, inputs=None):
+        given = [each.detach().double().numpy() for each in (*said, criterion.center)]
+        loss = forward(criterion, said, targets, inputs)
+        seen.append((*given, loss.item()))
+        return loss
+
+    monkeypatch.setattr(DINOCriterion, "forward", watched)
+    _, history = fitted_dino(max_epochs=4)
+    # Of 8 updates the first half warms up, from 0.04 to 0.08.
+    temperatures = [0.04, 0.05, 0.06, 0.07, 0.08, 0.08, 0.08, 0.08]
+    entropies = []
+    for temperature, (student, teacher, center, loss) in zip(temperatures, seen, strict=True):
+        of_teacher = spoken(teacher - center, temperature)
+        entropies.append(-(of_teacher * np.log(of_teacher)).sum(axis=-1).mean())
+        crossed = [
+            -(of_teacher[t] * np.log(spoken(student[s], 0.1))).sum(axis=-1).mean()
+            for t in range(2)
+            for s in range(3)
+            if s != t
+        ]
+        assert loss == pytest.approx(np.mean(crossed), rel=1e-4)
+    measured = [record["entropy"] for record in history]
+    assert measured == pytest.approx(np.reshape(entropies, (4, 2)).mean(axis=1), rel=1e-4)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 1.0])
+def test_student_and_teacher_start_from_weights_that_were_trained_before(momentum):
+    stored = images()
+    with torch.no_grad():
+        for weight in stored.parameters():
+            weight.uniform_(2.0, 3.0)  # far from fresh ones
+    stored.backbone.layers[1].num_batches_tracked.fill_(1000)
+
+    def load(network):
+        network.load_state_dict(stored.state_dict())
+
+    # The rate moves nothing. A teacher that keeps nothing is what the student is after the first
+    # update, one that keeps all is what it was itself at the start.
+    state, _ = fitted_dino(momentum=momentum, load_weights=load, lr=1e-9)
+    for name, weight in stored.named_parameters():
+        np.testing.assert_allclose(state[name], weight.detach(), atol=1e-6, err_msg=name)
+    assert int(state["backbone.layers.1.num_batches_tracked"]) == 1004
 
 
 # ----------------------------------------------------------------------------- several processes
