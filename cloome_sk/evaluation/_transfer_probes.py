@@ -209,8 +209,9 @@ def neighbors(learn: Rows, asked: Rows, k: int, *, other_plates: bool = False) -
         known = (right.sum(axis=1) > 0) & (n_candidates > right.sum(axis=1))
         limit = -np.sort(-near, axis=1)[np.arange(len(rows)), np.maximum(kth, 1) - 1]
         closer = candidate & (near > limit[:, None] + TIED)
-        tied = candidate & (np.abs(near - limit[:, None]) <= TIED)
+        # A row may have no candidate at all: -inf less -inf, and none to divide by.
         with np.errstate(invalid="ignore", divide="ignore"):
+            tied = candidate & (np.abs(near - limit[:, None]) <= TIED)
             share = (kth - closer.sum(axis=1)) / tied.sum(axis=1)
             value = ((closer & right).sum(axis=1) + share * (tied & right).sum(axis=1)) / kth
             chance = right.sum(axis=1) / n_candidates
