@@ -173,7 +173,9 @@ def ranked_beside_untrained(target: str, seed: int) -> tuple[float, float]:
     Of what the trained network predicts, and of a linear model of an untrained embedding that is
     given the same labels.
     """
-    drawn = make_profiles(n_compounds=48, signal=1.2, inactive_fraction=0.0, random_state=seed)
+    drawn = make_profiles(
+        n_compounds=48, signal=1.2, compound_signal=0.5, inactive_fraction=0.0, random_state=seed
+    )
     X = treated(ControlNormalizer().fit_transform(drawn))
     keys = molecule_key(X["Metadata_smiles"])
     folds = StratifiedGroupKFold(3, shuffle=True, random_state=seed)
@@ -195,7 +197,7 @@ def ranked_beside_untrained(target: str, seed: int) -> tuple[float, float]:
     there = ~np.isnan(known)
     of_untrained = np.column_stack(
         [
-            Ridge(ALPHA).fit(Z_train[rows], labels[rows]).predict(Z_test)
+            Ridge(100.0).fit(Z_train[rows], labels[rows]).predict(Z_test)
             for rows, labels in zip(there.T, known.T, strict=True)
         ]
     )
@@ -206,7 +208,10 @@ def ranked_beside_untrained(target: str, seed: int) -> tuple[float, float]:
 @pytest.mark.parametrize("target", ["assays", "regression"])
 def test_assays_and_numbers_of_unseen_molecules_are_learned_from_profiles(target):
     gains = [np.subtract(*ranked_beside_untrained(target, seed)) for seed in range(3)]
-    assert np.mean(gains) > 0.1
+    # The margin is from seeds 100 to 111: the mean gain there was 0.118 for assays (standard
+    # deviation 0.037) and 0.141 for numbers (0.038), and that of any three of them at least 0.067.
+    # With labels that were dealt to the wrong molecules it was below -0.1.
+    assert np.mean(gains) > 0.04
 
 
 def test_assays_with_missing_results_are_learned(wells):
