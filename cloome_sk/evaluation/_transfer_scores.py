@@ -178,7 +178,8 @@ def _members(
     lab: Lab, rows: np.ndarray, classes: list[Any], split: Split, generator: np.random.RandomState
 ) -> dict[Any, list[str]]:
     """Molecules of each class, in random order, those of different folds beside each other."""
-    class_of = dict(zip(lab.molecules[rows], lab.classes[rows], strict=True))
+    known = [row for row in rows if lab.classes[row] is not None]
+    class_of = dict(zip(lab.molecules[known], lab.classes[known], strict=True))
     out: dict[Any, list[str]] = {name: [] for name in classes}
     names = sorted(name for name, label in class_of.items() if label in out)
     for place in generator.permutation(len(names)):

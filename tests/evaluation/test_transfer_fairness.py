@@ -182,6 +182,10 @@ def test_a_molecule_keeps_its_class_whatever_row_says_it():
         for one in (first, second)
     ]
     assert held[0] == held[1]
+    plans = [planned(t, t.assign(Metadata_Plate="B" + t["Metadata_Plate"]), seed=0)
+             for t in (table, table.iloc[::-1])]  # fmt: skip
+    for plan in plans:
+        assert set().union(*plan.deals[SOURCE]) == plan.split.held_out
 
 
 def test_labels_are_one_class_as_numbers_of_either_kind_and_blank_is_none():
