@@ -286,8 +286,18 @@ def count_training_rows(
 
     Parameters
     ----------
-    source, target, label, target_label, molecule, hold_out, references, plate, controls
-        As in `study_transferability`.
+    source, target : DataFrame
+        As in `study_transferability`, as are the following.
+    label, target_label, molecule : str, optional
+        Columns.
+    hold_out : float, default=0.5
+        Share of molecules.
+    references : int, default=2
+        Reference molecules of a class.
+    plate : str, default="plate"
+        Column of plates.
+    controls : "auto", (column, value or values) or None, default="auto"
+        Negative controls.
     random_state : int, RandomState or None, default=None
         That of the study.
 
