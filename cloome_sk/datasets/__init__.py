@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cloome_sk.datasets._download import DownloadError
     from cloome_sk.datasets._home import get_data_home
+    from cloome_sk.datasets.analogues import make_analogue_series, plant_assays
     from cloome_sk.datasets.assays import load_assays
     from cloome_sk.datasets.assays_fetch import fetch_assays
     from cloome_sk.datasets.bbbc021 import fetch_bbbc021_profiles, load_bbbc021_profiles
@@ -52,8 +53,10 @@ __all__ = [
     "load_moshkov",
     "load_phenotype_probabilities",
     "load_repurposing_hub",
+    "make_analogue_series",
     "make_profiles",
     "make_screen",
+    "plant_assays",
     "read_bray_index",
     "read_load_data",
     "scan_images",
@@ -79,8 +82,10 @@ _MODULE = {
     "load_moshkov": "moshkov",
     "load_phenotype_probabilities": "cpjump1",
     "load_repurposing_hub": "repurposing",
+    "make_analogue_series": "analogues",
     "make_profiles": "simulate",
     "make_screen": "screen",
+    "plant_assays": "analogues",
     "read_bray_index": "bray_index",
     "read_load_data": "load_data",
     "scan_images": "scan",
