@@ -28,9 +28,14 @@ SUBJECTS = {
     "gradient_cache": "memory and time of a large batch embedded in parts, beside all at once",
     "samplers": "the batches of an epoch, beside plain shuffling",
     "metrics": "retrieval ranks and mean average precision",
+    "library": "picks of a library designer, beside RDKit's MaxMin picker",
     "activity": "linear probes of many assays, beside LogisticRegressionCV in a loop",
+    "series": "chemical series of more and more molecules (with --full, or by name)",
     "butina": "neighbours and clusters of molecules, beside RDKit (with --full, or by name)",
 }
+
+SLOW = ("series", "butina")
+"""Not run unless asked for."""
 
 
 def cases(names: Sequence[str], full: bool) -> Iterator[Case]:
@@ -60,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error(f"no subject named {', '.join(unknown)}; there are {', '.join(SUBJECTS)}")
     if options.repeats < 1:
         parser.error(f"--repeats must be at least 1, got {options.repeats}")
-    names = options.names or [name for name in SUBJECTS if options.full or name != "butina"]
+    names = options.names or [name for name in SUBJECTS if options.full or name not in SLOW]
 
     start = perf_counter()
     print(machine())
