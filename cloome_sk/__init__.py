@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cloome_sk.embedder import CloomeEmbedder
     from cloome_sk.features import ImageFeatures
+    from cloome_sk.library import LibraryDesigner
     from cloome_sk.retriever import CrossModalRetriever
     from cloome_sk.zero_shot import ZeroShotMoAClassifier
 
@@ -20,6 +21,7 @@ __all__ = [
     "CloomeEmbedder",
     "CrossModalRetriever",
     "ImageFeatures",
+    "LibraryDesigner",
     "ZeroShotMoAClassifier",
     "__version__",
 ]
@@ -28,6 +30,7 @@ _HOME = {
     "CloomeEmbedder": "cloome_sk.embedder",
     "CrossModalRetriever": "cloome_sk.retriever",
     "ImageFeatures": "cloome_sk.features",
+    "LibraryDesigner": "cloome_sk.library",
     "ZeroShotMoAClassifier": "cloome_sk.zero_shot",
 }
 

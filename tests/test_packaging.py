@@ -30,17 +30,18 @@ FLOORS = (
     {"objectives", "networks", "imaging", "molecules", "metrics"},
     {
         *("training", "preprocessing", "datasets", "checkpoints"),
-        *("_pairs",),
+        *("_pairs", "_library_spaces"),
     },
-    {"encoders", "_identity", "_class_labels"},
+    {"encoders", "_identity", "_class_labels", "_library_picks"},
     {"_start", "_samples", "_warm_start", "storage"},
     {"_parameters"},
     {"_validation", "_plan", "_inputs", "_stored", "_features_identity", "_features_sites"},
     {"_trained_embedder"},
     {"_features_network", "_fit", "_embeds"},
     {"embedder", "features", "_embedding", "_hits", "model_selection"},
-    {"confidence"},
-    {"retriever", "zero_shot", "baselines"},
+    {"confidence", "_library_compounds"},
+    {"_library_phenotypes", "_library_selection"},
+    {"retriever", "zero_shot", "baselines", "library"},
     {"evaluation", "report"},
     {"demo"},
 )
@@ -53,7 +54,7 @@ FORBIDDEN = {
 }
 # Modules with one public class, which the reference lists under `cloome_sk` itself, and programs.
 LISTED_WITH_THE_PACKAGE = {
-    *("cloome_sk.embedder", "cloome_sk.retriever", "cloome_sk.zero_shot"),
+    *("cloome_sk.embedder", "cloome_sk.retriever", "cloome_sk.zero_shot", "cloome_sk.library"),
     *("cloome_sk.demo",),
 }
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from cloome_sk.evaluation._library_result import LibrarySelectionStudy
 from cloome_sk.evaluation.ablation import AblationStudy, study_ablation
 from cloome_sk.evaluation.activity import ActivityStudy, study_activity
 from cloome_sk.evaluation.activity_data import (
@@ -12,11 +13,23 @@ from cloome_sk.evaluation.activity_data import (
     activity_of_screen,
     assays_of_molecules,
 )
+from cloome_sk.evaluation.bioactivity_overlap import (
+    BioactivityOverlap,
+    study_bioactivity_overlap,
+)
 from cloome_sk.evaluation.bioisostere_result import BioisostereStudy
 from cloome_sk.evaluation.bioisosteres import bioisosteres_of_screen, study_bioisosteres
+from cloome_sk.evaluation.chemotype_clustering import study_chemotype_clustering
+from cloome_sk.evaluation.clustering_comparison import (
+    ClusteringComparison,
+    study_clustering_comparison,
+)
+from cloome_sk.evaluation.clustering_result import ClusteringStudy
 from cloome_sk.evaluation.confidence import ConfidenceStudy, confidence_of_screen, study_confidence
 from cloome_sk.evaluation.controls import ControlStudy, study_controls
 from cloome_sk.evaluation.crops import CropStudy, make_crop_embedder, study_crops
+from cloome_sk.evaluation.library_selection import study_library_selection
+from cloome_sk.evaluation.phenotype_clustering import study_phenotype_clustering
 from cloome_sk.evaluation.plate_batches import study_plate_batches
 from cloome_sk.evaluation.ranked_structures import rank_structures
 from cloome_sk.evaluation.result import StudyResult
@@ -34,11 +47,15 @@ from cloome_sk.evaluation.zero_shot import study_zero_shot, zero_shot_of_screen
 __all__ = [
     "AblationStudy",
     "ActivityStudy",
+    "BioactivityOverlap",
     "BioisostereStudy",
+    "ClusteringComparison",
+    "ClusteringStudy",
     "ConfidenceStudy",
     "ControlStudy",
     "CropStudy",
     "Effort",
+    "LibrarySelectionStudy",
     "Screen",
     "StudyResult",
     "TrainedOnLabels",
@@ -62,10 +79,15 @@ __all__ = [
     "retrieval_of_screen",
     "study_ablation",
     "study_activity",
+    "study_bioactivity_overlap",
     "study_bioisosteres",
+    "study_chemotype_clustering",
+    "study_clustering_comparison",
     "study_confidence",
     "study_controls",
     "study_crops",
+    "study_library_selection",
+    "study_phenotype_clustering",
     "study_plate_batches",
     "study_retrieval",
     "study_transferability",

@@ -22,6 +22,8 @@ from cloome_sk.evaluation.command_options import (
 )
 from cloome_sk.evaluation.controls import study_controls
 from cloome_sk.evaluation.crops import FOLDS, study_crops
+from cloome_sk.evaluation.library_command import add_library_design
+from cloome_sk.evaluation.library_design import LibraryDesignStudy, library_design
 from cloome_sk.evaluation.plate_batches import batch_tables, study_plate_batches
 from cloome_sk.evaluation.result import StudyResult
 from cloome_sk.evaluation.screens import DATA, load_screen
@@ -184,7 +186,31 @@ def run_transferability(options: argparse.Namespace) -> None:
     _conclude(transferability_of(labs, seed=options.seed, **given), options.output, start)
 
 
-def _conclude(found: StudyResult | TrapStudy, output: Path, start: float) -> None:
+def run_library_design(options: argparse.Namespace) -> None:
+    """Ask feature spaces which assays and series they hold together; print and write it.
+
+    Parameters
+    ----------
+    options : Namespace
+        Of the subcommand.
+    """
+    start = time.perf_counter()
+    found = library_design(
+        options.data,
+        options.data_home,
+        folder=options.output / "library_screen",
+        random_state=options.seed,
+        n_permutations=options.permutations,
+        n_splits=options.splits,
+        n_jobs=options.jobs,
+        verbose=1,
+    )
+    _conclude(found, options.output, start)
+
+
+def _conclude(
+    found: StudyResult | TrapStudy | LibraryDesignStudy, output: Path, start: float
+) -> None:
     with pd.option_context("display.width", 400, "display.max_columns", 50):
         print(found.report())
     written = ", ".join(map(str, found.write(output)))
@@ -313,6 +339,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     add_seed_and_jobs(crops, "folds")
     crops.set_defaults(run=run_crops)
     add_transferability(studies).set_defaults(run=run_transferability)
+    add_library_design(studies).set_defaults(run=run_library_design)
     _add_training(studies)
     return parser.parse_args(arguments)
 
