@@ -78,6 +78,7 @@ class LibrarySelectionStudy(StudyResult):
         for row, kind in enumerate(kinds):
             for column, name in enumerate(metrics):
                 mask = (self.curves["split"] == kind) & (self.curves["metric"] == name)
+                panels[row, column].set_visible(bool(mask.any()))
                 self._draw(panels[row, column], self.curves[mask], models)
                 panels[row, column].set_title(f"{name}\ncandidates: {kind}", fontsize=9)
         for panel in panels[-1]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,7 +26,7 @@ from cloome_sk.evaluation._overlap_tables import (
     pair_table,
     told_pairs,
 )
-from cloome_sk.evaluation.clustering_result import ClusteringStudy, write_study
+from cloome_sk.evaluation.clustering_result import ClusteringStudy, WrittenStudy
 from cloome_sk.metrics._checks import check_count
 
 PURPOSE = "study_bioactivity_overlap"
@@ -36,7 +34,7 @@ SHOWN = 20
 
 
 @dataclass(frozen=True)
-class BioactivityOverlap:
+class BioactivityOverlap(WrittenStudy):
     """What `study_bioactivity_overlap` found.
 
     Attributes
@@ -130,22 +128,6 @@ class BioactivityOverlap:
             out.append(f"Of smallest p: {'; '.join(best)}.")
         return out
 
-    def report(self) -> str:
-        """Write everything down.
-
-        Returns
-        -------
-        str
-            How it was made, the tables, and what they say.
-        """
-        sections = [("How it was made", "\n".join(self.notes))]
-        sections += [(title, table.to_string()) for title, table in self.tables().items()]
-        sections.append(("What it says", "\n".join(self.sentences())))
-        lines: list[str] = []
-        for title, body in sections:
-            lines += ["", title, "-" * len(title), body]
-        return "\n".join(lines).removeprefix("\n")
-
     def plot(self) -> Any:
         """Draw series by assays, with the share of actives, and counts by family.
 
@@ -168,26 +150,11 @@ class BioactivityOverlap:
             nothing="" if len(self.pairs) else self._nothing(),
         )
 
-    def write(self, folder: str | PathLike[str]) -> list[Path]:
-        """Write tables as CSV and the figure as PNG.
+    def _stem(self) -> str:
+        return f"bioactivity-overlap_{self.data}"
 
-        Parameters
-        ----------
-        folder : path-like
-            Made where it is not there. Files of the same names are replaced.
-
-        Returns
-        -------
-        list of Path
-            What was written.
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed; nothing is written then.
-        """
-        frames = {"": self.pairs, "_families": self.families, "_excluded": self.excluded}
-        return write_study(folder, f"bioactivity-overlap_{self.data}", frames, self.plot())
+    def _frames(self) -> dict[str, pd.DataFrame]:
+        return {"": self.pairs, "_families": self.families, "_excluded": self.excluded}
 
     def _nothing(self) -> str:
         """Say that no series is above the cut, and how close the closest comes."""

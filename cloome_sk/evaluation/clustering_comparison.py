@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +15,7 @@ from cloome_sk._tables import shown
 from cloome_sk.evaluation._clustering_checks import NO_FAMILY
 from cloome_sk.evaluation._clustering_study import benjamini_hochberg, jackknife_error
 from cloome_sk.evaluation._comparison_plot import counted, draw_comparison
-from cloome_sk.evaluation.clustering_result import ClusteringStudy, write_study
+from cloome_sk.evaluation.clustering_result import ClusteringStudy, WrittenStudy
 from cloome_sk.evaluation.units import differences_of, holm
 
 PURPOSE = "study_clustering_comparison"
@@ -27,7 +25,7 @@ FEWEST = 5
 
 
 @dataclass(frozen=True)
-class ClusteringComparison:
+class ClusteringComparison(WrittenStudy):
     """What `study_clustering_comparison` found.
 
     Attributes
@@ -105,22 +103,6 @@ class ClusteringComparison:
             )
         return out
 
-    def report(self) -> str:
-        """Write everything down.
-
-        Returns
-        -------
-        str
-            How it was made, the tables, and what they say.
-        """
-        sections = [("How it was made", "\n".join(self.notes))]
-        sections += [(title, table.to_string()) for title, table in self.tables().items()]
-        sections.append(("What it says", "\n".join(self.sentences())))
-        lines: list[str] = []
-        for title, body in sections:
-            lines += ["", title, "-" * len(title), body]
-        return "\n".join(lines).removeprefix("\n")
-
     def plot(self) -> Any:
         """Draw one space against the other, a panel a study and a point a unit.
 
@@ -138,26 +120,11 @@ class ClusteringComparison:
             self.units, self.overall, first=self.first, second=self.second, alpha=self.alpha
         )
 
-    def write(self, folder: str | PathLike[str]) -> list[Path]:
-        """Write tables as CSV and the figure as PNG.
+    def _stem(self) -> str:
+        return f"clustering-comparison_{self.first}_{self.second}"
 
-        Parameters
-        ----------
-        folder : path-like
-            Made where it is not there. Files of the same names are replaced.
-
-        Returns
-        -------
-        list of Path
-            What was written.
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed; nothing is written then.
-        """
-        stem = f"clustering-comparison_{self.first}_{self.second}"
-        return write_study(folder, stem, {"": self.units, "_overall": self.overall}, self.plot())
+    def _frames(self) -> dict[str, pd.DataFrame]:
+        return {"": self.units, "_overall": self.overall}
 
 
 def study_clustering_comparison(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -17,8 +18,81 @@ SHOWN = 15
 """Rows of a table in the report."""
 
 
+class WrittenStudy(ABC):
+    """What the studies of clustering share: a report of notes, tables and sentences, and files."""
+
+    notes: tuple[str, ...]
+
+    @abstractmethod
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Arrange the figures for reading."""
+
+    @abstractmethod
+    def sentences(self) -> list[str]:
+        """Say what the tables show."""
+
+    @abstractmethod
+    def plot(self) -> Any:
+        """Draw the figure."""
+
+    @abstractmethod
+    def _stem(self) -> str:
+        """What the names of files begin with."""
+
+    @abstractmethod
+    def _frames(self) -> dict[str, pd.DataFrame]:
+        """What `write` makes a CSV file of, by the ending of its name."""
+
+    def report(self) -> str:
+        """Write everything down.
+
+        Returns
+        -------
+        str
+            How it was made, the tables, and what they say.
+        """
+        sections = [("How it was made", "\n".join(self.notes))]
+        sections += [(title, table.to_string()) for title, table in self.tables().items()]
+        sections.append(("What it says", "\n".join(self.sentences())))
+        lines: list[str] = []
+        for title, body in sections:
+            lines += ["", title, "-" * len(title), body]
+        return "\n".join(lines).removeprefix("\n")
+
+    def write(self, folder: str | PathLike[str]) -> list[Path]:
+        """Write tables as CSV and the figure as PNG.
+
+        Parameters
+        ----------
+        folder : path-like
+            Made where it is not there. Files of the same names are replaced.
+
+        Returns
+        -------
+        list of Path
+            What was written.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed; nothing is written then.
+        """
+        figure = self.plot()
+        where = Path(folder)
+        where.mkdir(parents=True, exist_ok=True)
+        # In a file's name, no space and no slash.
+        stem = "".join(sign if sign.isalnum() or sign in "-_." else "-" for sign in self._stem())
+        written = []
+        for ending, frame in self._frames().items():
+            written.append(where / f"{stem}{ending}.csv")
+            frame.to_csv(written[-1], index=False)
+        written.append(where / f"{stem}.png")
+        figure.savefig(written[-1], dpi=150)
+        return written
+
+
 @dataclass(frozen=True)
-class ClusteringStudy:
+class ClusteringStudy(WrittenStudy):
     """What `study_phenotype_clustering` or `study_chemotype_clustering` found.
 
     Attributes
@@ -114,22 +188,6 @@ class ClusteringStudy:
             )
         return out
 
-    def report(self) -> str:
-        """Write everything down.
-
-        Returns
-        -------
-        str
-            How it was made, the tables, and what they say.
-        """
-        sections = [("How it was made", "\n".join(self.notes))]
-        sections += [(title, table.to_string()) for title, table in self.tables().items()]
-        sections.append(("What it says", "\n".join(self.sentences())))
-        lines: list[str] = []
-        for title, body in sections:
-            lines += ["", title, "-" * len(title), body]
-        return "\n".join(lines).removeprefix("\n")
-
     def plot(self) -> Any:
         """Draw the best units with their chance, all of them in order, and families.
 
@@ -151,43 +209,11 @@ class ClusteringStudy:
             title=f"{self.name}, {self.model}, {self.data}",
         )
 
-    def write(self, folder: str | PathLike[str]) -> list[Path]:
-        """Write tables as CSV and the figure as PNG.
+    def _stem(self) -> str:
+        return f"{self.name}_{self.model}_{self.data}"
 
-        Parameters
-        ----------
-        folder : path-like
-            Made where it is not there. Files of the same names are replaced.
-
-        Returns
-        -------
-        list of Path
-            What was written.
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed; nothing is written then.
-        """
-        frames = {"": self.table, "_families": self.families, "_excluded": self.excluded}
-        stem = f"{self.name}_{self.model}_{self.data}"
-        return write_study(folder, stem, frames, self.plot())
+    def _frames(self) -> dict[str, pd.DataFrame]:
+        return {"": self.table, "_families": self.families, "_excluded": self.excluded}
 
     def _units(self, n: int) -> str:
         return f"{n:,} {self.unit}{'' if n == 1 or self.unit == 'series' else 's'}"
-
-
-def write_study(
-    folder: str | PathLike[str], stem: str, frames: dict[str, pd.DataFrame], figure: Any
-) -> list[Path]:
-    """Write frames as CSV and a figure as PNG; in a file's name, no space and no slash."""
-    where = Path(folder)
-    where.mkdir(parents=True, exist_ok=True)
-    stem = "".join(sign if sign.isalnum() or sign in "-_." else "-" for sign in stem)
-    written = []
-    for ending, frame in frames.items():
-        written.append(where / f"{stem}{ending}.csv")
-        frame.to_csv(written[-1], index=False)
-    written.append(where / f"{stem}.png")
-    figure.savefig(written[-1], dpi=150)
-    return written
